@@ -1,0 +1,1 @@
+"""Hierarchical Contrastive Motion Learning: the method, in torch, timm and decord."""

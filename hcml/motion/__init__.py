@@ -1,0 +1,1 @@
+"""The motion hierarchy: cost volume, prime and semantic motion, fusion."""

@@ -1,0 +1,86 @@
+"""The hierarchy of motion levels, embedded into a backbone at its tapped maps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from torch import Tensor, nn
+
+from hcml.config import FusionConfig, MotionConfig
+from hcml.motion.fusion import Fusion
+from hcml.motion.prime import PrimeMotion
+from hcml.motion.semantic import SemanticMotion
+
+
+class Level(nn.Module):
+    """One step of the hierarchy: the motion block of a map and its fusion into that map."""
+
+    def __init__(
+        self, level: int, map_size: tuple[int, int, int], motion: MotionConfig, fusion: FusionConfig
+    ) -> None:
+        super().__init__()
+        channels, height, width = map_size
+        if level == 1:
+            self.motion: nn.Module = PrimeMotion(channels, height, width, motion)
+        else:
+            self.motion = SemanticMotion(level, channels, height, width, motion)
+        self.fusion = Fusion(channels, motion, fusion)
+
+
+class Hierarchy(nn.Module):
+    """Levels 1..n, one for each map of `map_sizes` [(C, h, w), ...].
+
+    Raises:
+        ValueError: if a map is too small for its cost volume.
+    """
+
+    def __init__(self, map_sizes: Sequence[tuple[int, int, int]], motion: MotionConfig, fusion: FusionConfig) -> None:
+        super().__init__()
+        self.detach_levels = motion.detach_levels
+        self.levels = nn.ModuleList(Level(i + 1, size, motion, fusion) for i, size in enumerate(map_sizes))
+
+    def __len__(self) -> int:
+        return len(self.levels)
+
+    def embed(self, num_frames: int, active_levels: int, fuse_top: bool) -> Embedding:
+        """The callable that a backbone calls at its taps, for one forward pass."""
+        return Embedding(self, num_frames, active_levels, fuse_top)
+
+    def trained_parameters(self, active_levels: int) -> Iterator[tuple[str, nn.Parameter]]:
+        """Parameters that the losses of levels 1..active_levels reach: not the top level's fusion, behind which
+        there is no loss."""
+        for i in range(active_levels):
+            yield from self.levels[i].motion.named_parameters(prefix=f"levels.{i}.motion")
+            if i + 1 < active_levels:
+                yield from self.levels[i].fusion.named_parameters(prefix=f"levels.{i}.fusion")
+
+
+class Embedding:
+    """Collects the motion features of one forward pass and gives the backbone the fused maps.
+
+    Args:
+        hierarchy: the levels.
+        num_frames: T, to tell clips from frames in the backbone's [B * T, C, h, w].
+        active_levels: levels that are computed; the taps above pass unchanged.
+        fuse_top: whether the last active level is fused too (not when the backbone stops there).
+    """
+
+    def __init__(self, hierarchy: Hierarchy, num_frames: int, active_levels: int, fuse_top: bool) -> None:
+        self.hierarchy = hierarchy
+        self.num_frames = num_frames
+        self.active_levels = active_levels
+        self.fuse_top = fuse_top
+        self.motion: list[Tensor] = []
+
+    def __call__(self, index: int, feature_map: Tensor) -> Tensor:
+        """Tap `index` (0 = level 1): [B * T, C, h, w] -> the same shape."""
+        if index >= self.active_levels:
+            return feature_map
+        level = self.hierarchy.levels[index]
+        maps = feature_map.view(-1, self.num_frames, *feature_map.shape[1:])
+        seen = maps.detach() if self.hierarchy.detach_levels and index > 0 else maps
+        motion = level.motion(seen)
+        self.motion.append(motion)
+        if index + 1 == self.active_levels and not self.fuse_top:
+            return feature_map
+        return level.fusion(maps, motion).flatten(0, 1)
