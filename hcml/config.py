@@ -41,8 +41,12 @@ class BackboneConfig:
     pretrained: str = ""
     """'' = random initialisation, 'timm' = the weights of the name's tag (offline-safe: from timm's cache only when
     HF_HUB_OFFLINE=1), anything else = path of a .safetensors or .pth file with timm's parameter names."""
+    drop_rate: float = 0.0
+    """Dropout in front of the classifier."""
 
     def __post_init__(self) -> None:
+        if not 0 <= self.drop_rate < 1:
+            raise ConfigError(f"backbone.drop_rate={self.drop_rate} must be within 0 <= drop_rate < 1")
         if not self.name:
             raise ConfigError("backbone.name is empty: give r18, r34, r50, r101 or a timm model name")
         if self.pretrained == "timm" and "." not in self.name:
@@ -218,12 +222,17 @@ class SamplingConfig:
     frame_stride: int = 2
     short_video: str = "pad_last"
     """pad_last | loop | error: what to do when the video is shorter than the window."""
+    first_frame: int = -1
+    """dense: where the window starts, in training and in testing; -1 = anywhere in training, centred in testing."""
 
     def __post_init__(self) -> None:
         _choice("sampling.mode", self.mode, ("dense", "uniform"))
         _choice("sampling.short_video", self.short_video, ("pad_last", "loop", "error"))
         _at_least("sampling.num_frames", self.num_frames, 1)
         _at_least("sampling.frame_stride", self.frame_stride, 1)
+        _at_least("sampling.first_frame", self.first_frame, -1)
+        if self.first_frame >= 0 and self.mode != "dense":
+            raise ConfigError(f"sampling.first_frame={self.first_frame} needs sampling.mode=dense: uniform sampling has no window")
 
 
 @dataclass

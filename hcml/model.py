@@ -33,7 +33,7 @@ class HCML(nn.Module):
         super().__init__()
         self.backbone = backbone
         self.hierarchy = hierarchy
-        shape = (1, 1, 3, 1, 1)
+        shape = (3, 1, 1)  # three dimensions: `.to(memory_format=channels_last)` leaves them alone
         self.register_buffer("mean", torch.tensor(backbone.mean).view(shape), persistent=False)
         self.register_buffer("std", torch.tensor(backbone.std).view(shape), persistent=False)
 
@@ -65,7 +65,7 @@ class HCML(nn.Module):
         """What the losses of levels 1..active_levels reach: the backbone from its stem to that level's map, the
         motion blocks, and the fusions below the top one."""
         for name, parameter in self.backbone.path_parameters(active_levels - 1):
-            yield f"backbone.{name}", parameter
+            yield f"backbone.model.{name}", parameter
         for name, parameter in self.hierarchy.trained_parameters(active_levels):
             yield f"hierarchy.{name}", parameter
 
@@ -77,7 +77,7 @@ def build_model(config: ModelConfig) -> HCML:
         ConfigError: unknown or unsuitable backbone, weights that do not match.
         ValueError: the backbone has too few maps for `levels`, or a map is too small for its cost volume.
     """
-    backbone = build_backbone(config.backbone, config.temporal, config.num_classes)
+    backbone = build_backbone(config.backbone, config.temporal, config.num_classes, config.input_size)
     backbone.require_taps(config.levels)
     sizes = backbone.map_sizes(config.input_size)[: config.levels]
     return HCML(backbone, Hierarchy(sizes, config.motion, config.fusion))

@@ -38,7 +38,9 @@ def turns(curriculum: CurriculumConfig, levels: int, total_steps: int) -> list[T
     lengths = curriculum.steps_per_level
     if curriculum.name == "joint":
         if lengths:
-            raise ConfigError(f"curriculum.steps_per_level={lengths} has no meaning with curriculum.name=joint: empty it")
+            raise ConfigError(
+                f"curriculum.steps_per_level={lengths} has no meaning with curriculum.name=joint: empty it"
+            )
         return [Turn(0, total_steps, levels)]
     if not lengths:
         if total_steps < levels:

@@ -1,0 +1,50 @@
+import pytest
+import torch
+
+from hcml.config import ModelConfig, MotionConfig, ObjectiveConfig
+from hcml.model import build_model
+from hcml.objectives.measure import measure_batch
+from hcml.objectives.self_supervision import SelfSupervision
+
+
+@pytest.fixture(scope="module")
+def setting():
+    torch.manual_seed(0)
+    config = ModelConfig(levels=2, num_frames=6, motion=MotionConfig(dim=8))
+    model = build_model(config).eval()
+    heads = SelfSupervision(config, ObjectiveConfig(), model.backbone.map_sizes(48)[:2]).eval()
+    return (lambda clip: model(clip, classify=False).motion), heads
+
+
+def figures(found):
+    return {name: total / count for name, (total, count) in found.items()}
+
+
+def test_figures_and_baselines(setting):
+    motion_of, heads = setting
+    clip = torch.rand(3, 6, 3, 48, 48)
+    flow = torch.zeros(3, 5, 2, 48, 48)
+    flow[:, :, 0] = 2
+    found = figures(measure_batch(motion_of, heads, clip, seed=1, flow=flow))
+    assert found["end_point_error_still"] == 2
+    assert found["end_point_error"] != 2
+    for axis in ("all", "time", "space"):
+        assert 0 < found[f"chance_{axis}_2"] < 1
+        for who in ("top1", "static", "persistence"):
+            assert 0 <= found[f"{who}_{axis}_2"] <= 1
+    assert found["loss_contrast_2"] > 0 and found["log_n_2"] > 0
+
+
+def test_repeatable_and_additive(setting):
+    motion_of, heads = setting
+    clip = torch.rand(2, 6, 3, 48, 48)
+    assert measure_batch(motion_of, heads, clip, seed=3) == measure_batch(motion_of, heads, clip, seed=3)
+
+
+def test_a_still_video_leaves_nothing_to_rank(setting):
+    """All times look alike: top-1 over time is a tie, so exactly chance, for the query and for both baselines."""
+    motion_of, heads = setting
+    still = torch.rand(2, 1, 3, 48, 48).expand(-1, 6, -1, -1, -1)
+    found = figures(measure_batch(motion_of, heads, still, seed=0))
+    for who in ("top1", "static", "persistence"):
+        assert found[f"{who}_time_2"] == pytest.approx(found["chance_time_2"], rel=0.05)
