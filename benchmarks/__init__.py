@@ -1,0 +1,56 @@
+"""What is measured: each benchmark turns its files into manifests; nothing here knows the method.
+
+`BENCHMARKS` names the modules; each has `prepare(root, config)`, `load(root, config) -> Data` and, where the truth is
+known, `motion_field(manifest, video_id, indices)`.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from hcml.config import BenchmarkConfig
+    from hcml.data.manifest import Data, Manifest
+
+# modules are imported when asked for: rendering processes need neither torch nor the other benchmarks
+BENCHMARKS: dict[str, str] = {"synthmotion": "benchmarks.synthmotion"}
+"""Name of a benchmark -> its module."""
+
+
+class UnknownBenchmark(ValueError):
+    """A benchmark that nobody has registered."""
+
+
+def module_of(name: str) -> ModuleType:
+    """The module of a benchmark; raises :class:`UnknownBenchmark` naming the known ones."""
+    if name not in BENCHMARKS:
+        raise UnknownBenchmark(f"benchmark.name={name!r} is unknown; there are: {', '.join(sorted(BENCHMARKS))}")
+    return import_module(BENCHMARKS[name])
+
+
+def prepare(config: BenchmarkConfig, root: Path) -> Path:
+    """Makes the data that `config` asks for ready under `root` (for an embedded benchmark: renders what is missing);
+    returns its folder."""
+    folder: Path = module_of(config.name).prepare(Path(root), config)
+    return folder
+
+
+def load(config: BenchmarkConfig, root: Path) -> Data:
+    """The training and the test manifest of prepared data."""
+    data: Data = module_of(config.name).load(Path(root), config)
+    return data
+
+
+def motion_field(manifest: Manifest, video_id: str, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """True displacement between the frames `indices` int64 [T] of a video, or None where nobody knows it.
+
+    flow float32 [T-1, 2, H, W], (dx, dy) in pixels of the source video: frame t at p shows what frame t-1 showed at
+    p + flow; valid bool [T-1, H, W].
+    """
+    field = getattr(module_of(manifest.benchmark), "motion_field", None)
+    return None if field is None else field(manifest, video_id, indices)

@@ -1,0 +1,143 @@
+"""Run folders -> one tidy DataFrame, a row for every finished run."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from results.flatten import NUMBER_PREFIXES, row_of
+from results.record import FILE_NAME, RecordError, read_record
+
+_WHOLE_NUMBERS = ("levels", "seed", "videos_train", "videos_test", "unreadable_train", "unreadable_test")
+_FOLDER_ID = re.compile(r"-([0-9a-f]{12})$")
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something under a root that gave no row, and why. ``kind``: unusable, unfinished, duplicate, no root."""
+
+    kind: str
+    path: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.path}: {self.reason}"
+
+
+def collect(*roots: str | os.PathLike[str]) -> pd.DataFrame:
+    """One row per finished run below `roots` (folders searched for record.json, or record files themselves).
+
+    Folders below a root whose names begin with ``_`` or ``.`` are passed over.
+
+    Columns: see :mod:`results.flatten`. Rows are sorted by phase, slug, run id and fingerprint, so the order of the
+    file system shows nowhere. What could not be used is never fatal: it is in :func:`problems` of the frame.
+    """
+    found: list[Problem] = []
+    rows: list[dict[str, Any]] = []
+    for path in _record_files(roots, found):
+        try:
+            record = read_record(path)
+        except RecordError as error:
+            found.append(Problem("unusable", error.path, "; ".join(error.problems)))
+            continue
+        named = _FOLDER_ID.search(path.parent.name)
+        if named and not record["run_id"].startswith(named[1]):
+            reason = f"is the record of run {record['run_id']}, not of the run that the folder is named after"
+            found.append(Problem("unusable", str(path), reason))
+            continue
+        rows.append(row_of(record) | {"path": str(path)})
+    rows = _without_duplicates(rows, found)
+    _add_ancestry(rows)
+    frame = _typed(rows)
+    frame.attrs["problems"] = found
+    return frame
+
+
+def problems(frame: pd.DataFrame) -> list[Problem]:
+    """What :func:`collect` found but could not use."""
+    return list(frame.attrs.get("problems", []))
+
+
+def _record_files(roots: tuple[str | os.PathLike[str], ...], found: list[Problem]) -> Iterator[Path]:
+    seen: set[Path] = set()
+    for root in map(Path, roots):
+        if not root.exists():
+            found.append(Problem("no root", str(root), "there is no such file or folder"))
+            continue
+        for path in [root] if root.is_file() else _below(root, found):
+            if path.resolve() not in seen:
+                seen.add(path.resolve())
+                yield path
+
+
+def _below(root: Path, found: list[Problem]) -> Iterator[Path]:
+    def unreadable(error: OSError) -> None:
+        found.append(Problem("unusable", str(error.filename), f"cannot be listed: {error.strerror}"))
+
+    for folder, inner, names in os.walk(root, onerror=unreadable):
+        # _stale holds runs that were done anew, _code copies of the code
+        inner[:] = sorted(name for name in inner if name != "checkpoints" and not name.startswith(("_", ".")))
+        if FILE_NAME in names:
+            yield Path(folder, FILE_NAME)
+        elif "config.json" in names and "status.json" in names:
+            found.append(Problem("unfinished", folder, _state(Path(folder, "status.json"))))
+
+
+def _state(path: Path) -> str:
+    try:
+        status = json.loads(path.read_text(encoding="utf-8"))
+        steps = f" at step {status['step']} of {status['total_steps']}" if status.get("total_steps") else ""
+        message = f": {status['message']}" if status.get("message") else ""
+        return f"{status['state']}{steps}, no {FILE_NAME}{message}"
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        return f"no {FILE_NAME}, and status.json cannot be read ({type(error).__name__}: {error})"
+
+
+def _without_duplicates(rows: list[dict[str, Any]], found: list[Problem]) -> list[dict[str, Any]]:
+    """The same run by the same code is one run, wherever it was copied to: counted once, the one finished last."""
+    kept: dict[tuple[str, str], dict[str, Any]] = {}
+    for row in sorted(rows, key=lambda row: (row["finished"], row["path"]), reverse=True):
+        first = kept.setdefault((row["run_id"], row["fingerprint"]), row)
+        if first is not row:
+            found.append(Problem("duplicate", row["path"], f"the same run as {first['path']}, which is used"))
+    return sorted(kept.values(), key=lambda row: (row["phase"], row["slug"], row["run_id"], row["fingerprint"]))
+
+
+def _add_ancestry(rows: list[dict[str, Any]]) -> None:
+    """Adds what only the ancestors' own records know.
+
+    ``fingerprints``: of all code that made the row, when an ancestor was run by other code than the run itself;
+    ``pretrain_manifest``: training videos of the pretraining run, when they are others.
+    """
+    by_id: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        by_id.setdefault(row["run_id"], []).append(row)
+    for row in rows:
+        prints, row["pretrain_manifest"] = [row["fingerprint"]], ""
+        for run_id in row["lineage"].split():
+            ancestors = by_id.get(run_id, [])
+            if not any(ancestor["fingerprint"] == row["fingerprint"] for ancestor in ancestors):
+                prints += [ancestor["fingerprint"] for ancestor in ancestors]
+            for ancestor in ancestors:
+                if run_id == row["pretrain_id"] and ancestor["manifest_train"] != row["manifest_train"]:
+                    row["pretrain_manifest"] = ancestor["manifest_train"]
+        row["fingerprints"] = "+".join([prints[0], *sorted(set(prints[1:]))])
+
+
+def _typed(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    # object first: a column of whole numbers with a gap would otherwise turn 8 into 8.0
+    frame = pd.DataFrame(rows, dtype=object)
+    columns = {str(name): frame[name] for name in frame.columns}
+    for name, column in columns.items():
+        if name.startswith(NUMBER_PREFIXES) or name in ("chance", "expected_train", "expected_test"):
+            columns[name] = pd.to_numeric(column).astype("float64")
+        elif name in _WHOLE_NUMBERS:
+            columns[name] = column.astype("int64")
+    return pd.DataFrame(columns)

@@ -1,0 +1,164 @@
+"""A record as one flat row: the columns that tables are made from.
+
+The row names what the run *is* (``backbone``, ``levels``, ``pretraining``, ``temporal``, ...), what makes it comparable
+to others (``profile``, ``protocol``, ``decoder``, manifests, ``fingerprint``), what came out (``metric.top1``,
+``group.order.top1``, ``group.order.counted`` = the videos which that counts), and every configuration value of the run
+and its ancestors under ``<phase>.<key>`` such as ``finetune.optim.lr``. The seeds are columns of their own (``seed``,
+``pretrain_seed``), never ``<phase>.seed``.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Mapping
+from pathlib import PurePath
+from typing import Any
+
+from results.checks import dig
+
+NOT_READ = ("pretrain.benchmark.test_per_class", "finetune.benchmark.test_per_class", "test.benchmark.train_per_class")
+"""Keys that a phase's configuration carries without reading them: no columns, for they tell no results apart."""
+CONFIG_PREFIXES = ("pretrain.", "finetune.", "probe.", "retrieval.", "test.")
+NUMBER_PREFIXES = ("metric.", "group.", "group_chance.", "cost.")
+NOT_APPLICABLE = "-"
+"""A setting that the run does not have, such as the fusion of a plain backbone."""
+
+
+def row_of(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The columns of one valid record."""
+    phases = phase_configs(record)
+    row: dict[str, Any] = {name: record[name] for name in ("run_id", "phase", "slug", "parent", "profile", "seed")}
+    row["lineage"] = " ".join(record["lineage"])
+    row |= _model_columns(record["config"]["model"])
+    row |= _training_columns(phases)
+    row["pretrain_id"] = pretrain_id(record)
+    row |= _origin_columns(record)
+    row["protocol"] = protocol(record["config"])
+    row["chance"] = record["chance"]
+    for prefix, numbers in (("metric", "metrics"), ("group_chance", "group_chance"), ("cost", "cost")):
+        row |= {f"{prefix}.{name}": value for name, value in record[numbers].items()}
+    for group, numbers in record["groups"].items():
+        row |= {f"group.{group}.{name}": value for name, value in numbers.items()}
+        row[f"group.{group}.counted"] = numbers.get("readable", numbers.get("videos"))
+    if "metric.mean_group_top1" not in row:
+        row["metric.mean_group_top1"] = _mean([numbers.get("top1") for numbers in record["groups"].values()])
+    row["alarms"] = "; ".join(record["alarms"])
+    for phase, config in phases.items():
+        row |= {f"{phase}.{key}": value for key, value in flat(config).items() if key not in ("seed", "phase")}
+    return {name: value for name, value in row.items() if name not in NOT_READ}
+
+
+def _mean(values: list[float | None]) -> float | None:
+    """None unless every value is there: a mean over some of the groups is no mean over groups."""
+    numbers = [value for value in values if value is not None]
+    return statistics.fmean(numbers) if numbers and len(numbers) == len(values) else None
+
+
+def phase_configs(record: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Phase -> configuration, of the run itself and of its ancestors; of two of one phase, the nearest."""
+    phases = {record["phase"]: record["config"]}
+    for config in filter(None, map(record["lineage_configs"].get, record["lineage"])):
+        phases.setdefault(config["phase"], config)
+    return phases
+
+
+def pretrain_id(record: Mapping[str, Any]) -> str:
+    """Id of the pretraining run behind the record (or of the record itself, if it is one); '' if there is none."""
+    if record["phase"] == "pretrain":
+        return str(record["run_id"])
+    configs = record["lineage_configs"]
+    return next((run_id for run_id in record["lineage"] if dig(configs.get(run_id), "phase") == "pretrain"), "")
+
+
+def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as dotted keys; lists as JSON text, so that every value can be compared and grouped by."""
+    found: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping) and value:
+            found |= flat(value, f"{prefix}{key}.")
+        else:
+            found[f"{prefix}{key}"] = json.dumps(value, sort_keys=True) if isinstance(value, list | dict) else value
+    return found
+
+
+def protocol(config: Mapping[str, Any]) -> str:
+    """How clips are taken from videos and shown to the network: results under two protocols are two results."""
+    sampling, transform = dig(config, "sampling") or {}, dig(config, "transform") or {}
+    frames = sampling.get("num_frames", "?")
+    window = f"dense {frames}x{sampling.get('frame_stride', '?')}"
+    parts = [f"uniform {frames}" if sampling.get("mode") == "uniform" else window]
+    if config.get("phase") == "test":
+        parts.append(f"{config.get('num_clips', '?')}x{config.get('num_crops', '?')} views")
+    resize = transform.get("resize")
+    parts.append((f"resize {resize} " if resize else "") + f"crop {transform.get('crop_size', '?')}")
+    parts.append(f"short videos {sampling.get('short_video', '?')}")
+    parts.append(f"split {dig(config, 'benchmark.split') or '?'}")
+    if config.get("phase") == "test" and dig(config, "benchmark.test_per_class"):
+        parts.append(f"{dig(config, 'benchmark.test_per_class')} test videos a class")
+    if config.get("phase") == "pretrain":
+        parts.append(f"{config.get('eval_videos', '?')} held-out videos a group")
+    if config.get("within_group"):
+        parts.append("group given")
+    return ", ".join(parts)
+
+
+def _model_columns(model: Mapping[str, Any]) -> dict[str, Any]:
+    levels = model["levels"]
+    temporal = dig(model, "temporal.mode") or "none"
+    if temporal != "none" and dig(model, "temporal.causal") is False:
+        temporal += " (not causal)"
+    pairing = dig(model, "motion.pairing") or "causal"
+    columns = {
+        "motion_input": dig(model, "motion.input") or "?",
+        "prime": dig(model, "motion.prime") or "?",
+        "fusion_init": dig(model, "fusion.init") or "?",
+        "pairing": f"{pairing} (target visible)" if pairing == "lookahead" else pairing,
+    }
+    if levels == 0:
+        columns = dict.fromkeys(columns, NOT_APPLICABLE)
+    return {"backbone": model["backbone"]["name"], "levels": levels, "temporal": temporal} | columns
+
+
+def _training_columns(phases: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    pretrain, finetune = phases.get("pretrain"), phases.get("finetune")
+    if pretrain is not None:
+        pretraining = dig(pretrain, "curriculum.name") or "?"
+    elif finetune is None or dig(finetune, "init") == "run":
+        # fine-tuned from a file, or tested from one: nobody recorded how it was made
+        pretraining = "from a file"
+    else:
+        pretraining = "none"
+    first = pretrain or finetune or next(iter(phases.values()))
+    return {
+        "pretraining": pretraining,
+        "init": dig(finetune or {}, "init") or NOT_APPLICABLE,
+        # a file by its name alone: a table must not depend on where it lay
+        "weights": PurePath(dig(first, "model.backbone.pretrained") or "scratch").name,
+        "pretrain_seed": None if pretrain is None else pretrain.get("seed"),
+    }
+
+
+def _origin_columns(record: Mapping[str, Any]) -> dict[str, Any]:
+    code, data, environment = record["code"], record["data"], record["environment"]
+    decoder = dig(record, "config.benchmark.decoder") or "?"
+    return {
+        "fingerprint": code["fingerprint"],
+        "commit": code["commit"],
+        "dirty": code["dirty"],
+        "benchmark": f"{data['benchmark']} {data['version']}",
+        "manifest_train": data["manifest_sha256"]["train"],
+        "manifest_test": data["manifest_sha256"]["test"],
+        "videos_train": data["videos"]["train"],
+        "videos_test": data["videos"]["test"],
+        "expected_train": dig(data, "expected.train"),
+        "expected_test": dig(data, "expected.test"),
+        "unreadable_train": record["unreadable"]["train"],
+        "unreadable_test": record["unreadable"]["test"],
+        "decoder": f"{decoder} {environment[decoder]}" if environment.get(decoder) else decoder,
+        "device": environment.get("device"),
+        "torch": environment["torch"],
+        "timm": environment.get("timm"),
+        "started": record["started"],
+        "finished": record["finished"],
+    }

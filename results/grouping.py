@@ -1,0 +1,194 @@
+"""Which runs may be averaged: those that differ in nothing but the seed.
+
+Runs of one table are told apart by *axes* (what the table compares: backbone, levels, pretraining, ...), by what makes
+results incomparable (:data:`IDENTITY`), and by every other configuration value that differs between runs that would
+otherwise share a cell. The last two become the ``note`` of a row, so a row says why it stands apart.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from results.flatten import CONFIG_PREFIXES
+from results.stats import Summary, summarise
+
+IDENTITY = {
+    "benchmark": "benchmark",
+    "manifest_test": "test videos",
+    "manifest_train": "training videos",
+    "pretrain_manifest": "pretraining videos",
+    "protocol": "protocol",
+    "decoder": "decoder",
+    "profile": "profile",
+    "fingerprints": "code",
+}
+"""Column -> what it is called in notes. Rows that differ in one of these are never averaged, and say so."""
+EXTRA_AXES = {
+    "weights": "weights",
+    "temporal": "temporal",
+    "motion_input": "motion input",
+    "prime": "prime motion",
+    "fusion_init": "fusion init",
+    "pairing": "pairing",
+}
+"""Axes that a table shows only where its rows differ in them."""
+AXES = ("levels", "pretraining", "backbone", *EXTRA_AXES)
+TIERS = ("direction", "change", "order", "relation")
+"""synthmotion's groups, in their order of difficulty."""
+NOTE_COLUMN = "kept apart by"
+_PRETRAINING_ORDER = ("none", "joint", "progressive")
+_HASHES = ("manifest_test", "manifest_train", "pretrain_manifest", "fingerprints")
+
+
+@dataclass(frozen=True)
+class Arm:
+    """Runs of one configuration and different seeds, with all that tells them from other runs of the table."""
+
+    axes: tuple[tuple[str, Any], ...]
+    apart: tuple[tuple[str, str], ...]
+    """(column, value) of all that varies in the table besides the axes."""
+    note: str
+    """The same, to be read."""
+    runs: pd.DataFrame
+
+    def __getitem__(self, axis: str) -> Any:
+        return dict(self.axes)[axis]
+
+    @property
+    def setting(self) -> tuple[Any, ...]:
+        """What two arms must have in common to stand in one row of a table with the backbones side by side."""
+        axes = tuple((name, value) for name, value in self.axes if name not in ("levels", "pretraining", "backbone"))
+        return (*axes, *self.apart)
+
+    @property
+    def block(self) -> tuple[str, ...]:
+        """Arms of different blocks are not comparable at all."""
+        return tuple(value for name, value in self.apart if name in IDENTITY)
+
+    def summary(self, column: str) -> Summary:
+        return summarise(self.runs[column]) if column in self.runs else summarise([])
+
+    def values(self, column: str) -> list[Any]:
+        """The distinct values of a column, sorted as text; gaps left out."""
+        return [] if column not in self.runs else sorted({v for v in self.runs[column] if not is_gap(v)}, key=str)
+
+
+def is_gap(value: Any) -> bool:
+    return value is None or (isinstance(value, float) and math.isnan(value))
+
+
+def arms_of(frame: pd.DataFrame) -> list[Arm]:
+    """The arms of the runs in `frame` (of one phase): comparable ones together, then by levels, pretraining, backbone.
+
+    The result does not depend on the order of the rows.
+    """
+    if frame.empty:
+        return []
+    rows = frame.sort_values(["run_id", "fingerprint"]).reset_index(drop=True)
+    identity = [name for name in IDENTITY if len(_distinct(rows, name)) > 1]
+    cells = _split(rows, [*AXES, *IDENTITY])
+    # several manifests, protocols or profiles bring their own configuration values: compare only inside a cell
+    config = [name for name in sorted(rows.columns) if str(name).startswith(CONFIG_PREFIXES)]
+    varying = [name for name in config if any(len(_distinct(cell, name)) > 1 for cell in cells)]
+    common = set.intersection(*({*text.split(", ")} for text in _distinct(rows, "protocol")))
+    arms = []
+    for runs in _split(rows, [*AXES, *IDENTITY, *varying]):
+        first = runs.iloc[0]
+        axes = tuple((name, first[name]) for name in AXES)
+        apart = tuple((name, _text(first[name])) for name in (*identity, *varying))
+        arms.append(Arm(axes, apart, note(apart, common), runs.reset_index(drop=True)))
+    return sorted(arms, key=lambda arm: (arm.block, *axes_order(dict(arm.axes)), arm.apart))
+
+
+def of_phase(frame: pd.DataFrame, phase: str) -> pd.DataFrame:
+    """The runs of one phase, without the columns that none of them has; ``videos`` = test videos that were read."""
+    if frame.empty or not (frame["phase"] == phase).any():
+        return frame.iloc[:0]
+    rows = frame[frame["phase"] == phase].dropna(axis="columns", how="all")
+    return rows.assign(videos=rows["videos_test"] - rows["unreadable_test"])
+
+
+def groups_of(arms: Sequence[Arm], metric: str) -> list[str]:
+    """The groups for which some arm has `metric`: the tiers in their order, then others by name."""
+    head, tail = "group.", f".{metric}"
+    names = {
+        str(column)[len(head) : -len(tail)]
+        for arm in arms
+        for column in arm.runs.columns
+        if str(column).startswith(head) and str(column).endswith(tail) and arm.summary(str(column)).n
+    }
+    return [tier for tier in TIERS if tier in names] + sorted(names - set(TIERS))
+
+
+def axes_order(axes: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Sort key: levels, pretraining (none, joint, progressive, others), natural order of the backbone, the rest."""
+    rest = tuple(_text(axes[name]) for name in EXTRA_AXES)
+    return (axes["levels"], pretraining_order(axes["pretraining"]), natural(axes["backbone"]), rest)
+
+
+def pretraining_order(name: str) -> tuple[int, str]:
+    return (_PRETRAINING_ORDER.index(name) if name in _PRETRAINING_ORDER else len(_PRETRAINING_ORDER), name)
+
+
+def natural(name: str) -> tuple[tuple[str, int], ...]:
+    """resnet50 before resnet101: runs of digits count as numbers."""
+    parts: list[tuple[str, int]] = []
+    text = ""
+    digits = ""
+    for char in name + "\0":
+        if char in "0123456789":
+            digits += char
+            continue
+        if digits:
+            parts.append((text, int(digits)))
+            text, digits = "", ""
+        text += char
+    return (*parts, (text, -1))
+
+
+def shown_axes(arms: Sequence[Arm]) -> list[str]:
+    """Those of :data:`EXTRA_AXES` in which the arms differ (a plain backbone's '-' is no difference)."""
+    return [name for name in EXTRA_AXES if len({_text(arm[name]) for arm in arms} - {"-"}) > 1]
+
+
+def note(apart: Iterable[tuple[str, str]], common: Collection[str] = ()) -> str:
+    """What sets a row apart, to be read: hashes shortened, one entry where all phases agree on a value, and of a
+    protocol only the parts that are not in `common`."""
+    shared: dict[tuple[str, str], list[str]] = {}
+    for name, value in apart:
+        if name in IDENTITY:
+            if name in _HASHES:
+                value = "+".join(part[:8] for part in value.split("+")) or "the same as for training"
+            elif name == "protocol":
+                value = ", ".join(part for part in value.split(", ") if part not in common) or "without more"
+            shared[(IDENTITY[name], value)] = []
+        elif value:
+            phase, _, key = name.partition(".")
+            shared.setdefault((key, value), []).append(phase)
+    keys = [key for (key, _), phases in shared.items() if phases]
+    parts = []
+    for (key, value), phases in shared.items():
+        if not phases:
+            parts.append(f"{key} {value}")
+        else:
+            where = f"{'/'.join(phases)}." if keys.count(key) > 1 or len(phases) == 1 else ""
+            parts.append(f"{where}{key}={value}")
+    return "; ".join(parts)
+
+
+def _distinct(frame: pd.DataFrame, name: str) -> set[str]:
+    return {_text(value) for value in frame[name]}
+
+
+def _split(frame: pd.DataFrame, names: list[str]) -> list[pd.DataFrame]:
+    keys = ["\x1f".join(_text(frame.at[index, name]) for name in names) for index in frame.index]
+    return [part for _, part in frame.groupby(pd.Series(keys, index=frame.index), sort=True)]
+
+
+def _text(value: Any) -> str:
+    return "" if is_gap(value) else str(value)

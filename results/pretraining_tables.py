@@ -1,0 +1,104 @@
+"""The tables of the pretraining runs: did the motion features learn motion, level by level?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from results.cells import MISSING, Table, footnotes, number, origin, run_names, sampling
+from results.flatten import NOT_APPLICABLE
+from results.grouping import EXTRA_AXES, NOTE_COLUMN, Arm, arms_of, groups_of, of_phase, shown_axes
+
+FIRST_LEVEL = (
+    ("reconstruction ratio", "reconstruction_ratio", 3, 1.0),
+    ("end-point error (px)", "end_point_error", 2, 1.0),
+    ("of zero motion (px)", "end_point_error_still", 2, 1.0),
+    ("at bound (%)", "at_bound", 1, 100.0),
+)
+"""Column, metric, decimals, factor: figures of the reconstruction, so of level 1."""
+HIGHER_LEVELS = (
+    ("loss", "loss_contrast_{}", 3, 1.0),
+    ("log N", "log_n_{}", 3, 1.0),
+    ("top-1 over time (%)", "top1_time_{}", 1, 100.0),
+    ("chance", "chance_time_{}", 1, 100.0),
+    ("static", "static_time_{}", 1, 100.0),
+    ("persistence", "persistence_time_{}", 1, 100.0),
+)
+"""Figures of the contrast, so of levels 2 and up; `{}` is the level."""
+EVERY_LEVEL = (("feature std", "std_{}", 3, 1.0), ("effective rank", "rank_{}", 1, 1.0))
+ABOVE = "above all three"
+
+
+def pretraining_table(frame: pd.DataFrame) -> Table:
+    """A row for each pretraining configuration and level, measured on all held-out videos."""
+    return _table(
+        frame,
+        "pretraining",
+        "Pretraining, measured on held-out videos",
+        "",
+        [("", "metric.")],
+    )
+
+
+def pretraining_by_group(frame: pd.DataFrame) -> Table:
+    """The same figures on the held-out videos of each group (tier)."""
+    arms = arms_of(of_phase(frame, "pretrain"))
+    names = dict.fromkeys(
+        name
+        for metric in ("reconstruction_ratio", *(f"top1_time_{level}" for level in range(2, 5)))
+        for name in groups_of(arms, metric)
+    )
+    groups = [(name, f"group.{name}.") for name in names]
+    return _table(
+        frame, "pretraining_by_tier", "Pretraining, measured on the held-out videos of each tier", "tier", groups
+    )
+
+
+def _table(frame: pd.DataFrame, name: str, title: str, group: str, groups: Sequence[tuple[str, str]]) -> Table:
+    arms = arms_of(of_phase(frame, "pretrain")) if groups else []
+    extra, noted = shown_axes(arms), any(arm.note for arm in arms)
+    rows, sources = [], []
+    for arm in arms:
+        for level in range(1, arm["levels"] + 1):
+            for label, prefix in groups:
+                line = [arm["backbone"], str(arm["levels"]), arm["pretraining"], *(str(arm[axis]) for axis in extra)]
+                line += [str(level), *([label] if group else []), *_figures(arm, level, prefix)]
+                rows.append([*line, *([arm.note] if noted else [])])
+                sources.append(run_names(arm))
+    columns = ["backbone", "levels", "curriculum", *(EXTRA_AXES[axis] for axis in extra), "level"]
+    columns += [group] if group else []
+    columns += [column for column, *_ in (*FIRST_LEVEL, *HIGHER_LEVELS)] + [ABOVE]
+    columns += [column for column, *_ in EVERY_LEVEL] + ([NOTE_COLUMN] if noted else [])
+    caption = [
+        "Reconstruction ratio: photometric error of the warped previous frame over that of zero motion; below 1 means "
+        "that motion was learned. Top-1 over time: naming the right time among the other times of the same clip and "
+        "place, in per cent, beside guessing, a query made from one frame repeated (static) and the lower level's "
+        f"present feature as the prediction (persistence). `{ABOVE}` compares means with these. "
+        "A loss at log N has learned nothing.",
+        sampling(arms, "cost.seconds", None),
+        origin(arms),
+    ]
+    return Table(name, title, " ".join(filter(None, caption)), columns, rows, footnotes(arms, rows), sources)
+
+
+def _figures(arm: Arm, level: int, prefix: str) -> list[str]:
+    first = [number(arm, prefix + metric, decimals, factor) for _, metric, decimals, factor in FIRST_LEVEL]
+    higher = [
+        number(arm, prefix + metric.format(level), decimals, factor) for _, metric, decimals, factor in HIGHER_LEVELS
+    ]
+    every = [
+        number(arm, prefix + metric.format(level), decimals, factor) for _, metric, decimals, factor in EVERY_LEVEL
+    ]
+    if level == 1:
+        return [*first, *(NOT_APPLICABLE for _ in (*higher, ABOVE)), *every]
+    return [*(NOT_APPLICABLE for _ in first), *higher, _above_all(arm, level, prefix), *every]
+
+
+def _above_all(arm: Arm, level: int, prefix: str) -> str:
+    own = arm.summary(f"{prefix}top1_time_{level}").mean
+    others = [arm.summary(f"{prefix}{name}_time_{level}").mean for name in ("chance", "static", "persistence")]
+    known = [mean for mean in others if mean is not None]
+    if own is None or len(known) < len(others):
+        return MISSING
+    return "yes" if own > max(known) else "no"

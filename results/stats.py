@@ -1,0 +1,105 @@
+"""The few statistics that the tables show."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Of n runs that differ in nothing but the seed. ``mean`` is None for n = 0, ``sd`` (ddof = 1) for n < 2."""
+
+    n: int
+    mean: float | None
+    sd: float | None
+
+
+def summarise(values: Iterable[float | None]) -> Summary:
+    """Mean, sample standard deviation and count of the values that are there (None and NaN are not).
+
+    The order of the values does not matter, not even to the last bit.
+    """
+    numbers = sorted(float(value) for value in values if value is not None and not math.isnan(value))
+    return Summary(
+        n=len(numbers),
+        mean=statistics.fmean(numbers) if numbers else None,
+        sd=statistics.stdev(numbers) if len(numbers) > 1 else None,
+    )
+
+
+def chance(num_classes: int) -> float:
+    """Top-1 in per cent of guessing among `num_classes` equally frequent classes. Raises ValueError below 1."""
+    if num_classes < 1:
+        raise ValueError(f"num_classes={num_classes} must be at least 1")
+    return 100.0 / num_classes
+
+
+def successes(per_cent: float, trials: int) -> int:
+    """How many of `trials` videos an accuracy of `per_cent` is.
+
+    Raises ValueError if it is no share of that many videos (then one of the two numbers belongs to another count).
+    """
+    count = per_cent / 100 * trials
+    if trials < 1 or not 0 <= round(count) <= trials or abs(count - round(count)) > 0.01:
+        raise ValueError(f"{per_cent} % is not a whole number of {trials} videos")
+    return round(count)
+
+
+def clopper_pearson(hits: int, trials: int, confidence: float = 0.95) -> tuple[float, float]:
+    """The exact binomial interval of a share, each tail at most (1 - confidence) / 2.
+
+    C. J. Clopper and E. S. Pearson, Biometrika 26 (1934): the bounds are quantiles of beta distributions,
+    Beta(hits, trials - hits + 1) and Beta(hits + 1, trials - hits).
+
+    Raises:
+        ValueError: if not 0 <= hits <= trials, trials >= 1 and 0 < confidence < 1.
+    """
+    if not (trials >= 1 and 0 <= hits <= trials):
+        raise ValueError(f"hits={hits} of trials={trials}: 0 <= hits <= trials and trials >= 1 are needed")
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence={confidence} must be between 0 and 1")
+    tail = (1 - confidence) / 2
+    low = 0.0 if hits == 0 else _beta_quantile(tail, hits, trials - hits + 1)
+    high = 1.0 if hits == trials else _beta_quantile(1 - tail, hits + 1, trials - hits)
+    return low, high
+
+
+def _beta_quantile(share: float, a: float, b: float) -> float:
+    low, high = 0.0, 1.0
+    # 60 halvings reach 1e-18, below the spacing of doubles near any quantile shown
+    for _ in range(60):
+        middle = (low + high) / 2
+        if _beta_cdf(middle, a, b) < share:
+            low = middle
+        else:
+            high = middle
+    return (low + high) / 2
+
+
+def _beta_cdf(x: float, a: float, b: float) -> float:
+    """Regularised incomplete beta function I_x(a, b) by its continued fraction (NIST DLMF 8.17.22)."""
+    if x <= 0 or x >= 1:
+        return 0.0 if x <= 0 else 1.0
+    if x > (a + 1) / (a + b + 2):
+        # the fraction converges fast only below the mean: I_x(a, b) = 1 - I_(1-x)(b, a)
+        return 1 - _beta_cdf(1 - x, b, a)
+    log_front = math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * math.log(x) + b * math.log1p(-x)
+    tiny = 1e-300
+    c, d = 1.0, 1 - (a + b) * x / (a + 1)
+    d = 1 / (d if abs(d) > tiny else tiny)
+    fraction = d
+    for m in range(1, 100_000):
+        even = m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m))
+        odd = -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1))
+        for term in (even, odd):
+            d = 1 + term * d
+            c = 1 + term / c
+            d = 1 / (d if abs(d) > tiny else tiny)
+            c = c if abs(c) > tiny else tiny
+            fraction *= d * c
+        if abs(d * c - 1) < 1e-15:
+            break
+    return math.exp(log_front) * fraction / a

@@ -1,0 +1,100 @@
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from results.cells import Table
+from results.collect import collect
+from results.render import csv_text, escape, grid, markdown, write_tables
+from results.tables import all_tables
+
+NAMES = [
+    "a|b",
+    "x\ny",
+    "`code`",
+    "*bold*",
+    "_under_",
+    "<b>",
+    "back\\slash",
+    "[link](url)",
+    "~~no~~",
+    "&amp;",
+    "naïve ±",
+]
+
+
+def table_of(cells: list[str]) -> Table:
+    rows = [[cell, "1.0"] for cell in cells]
+    return Table(
+        "t", "T", "C", ["name", "top-1"], rows, ["A note on `missing`."], [f"run-{n}" for n in range(len(cells))]
+    )
+
+
+def unescaped_bars(line: str) -> int:
+    return line.replace("\\\\", "").replace("\\|", "").count("|")
+
+
+@given(cells=st.lists(st.text(), min_size=1, max_size=5))
+def test_no_cell_breaks_the_grid(cells: list[str]) -> None:
+    lines = grid(table_of(cells)).split("\n")
+    assert len(lines) == len(cells) + 2
+    assert {unescaped_bars(line) for line in lines} == {3}
+    assert len("\n".join(lines).splitlines()) == len(lines)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a|b", "a\\|b"),
+        ("x\n y", "x y"),
+        ("resnet50_a1", "resnet50_a1"),
+        ("_under_", "\\_under\\_"),
+        ("*b*", "\\*b\\*"),
+        ("<i>", "\\<i\\>"),
+        ("back\\|", "back\\\\\\|"),
+        ("[a](b)", "[a]\\(b)"),
+        ("45.8 [41.3, 50.4]", "45.8 [41.3, 50.4]"),
+        ("50.0 ± 0.1 (n=2)", "50.0 ± 0.1 (n=2)"),
+    ],
+)
+def test_escape(text: str, shown: str) -> None:
+    assert escape(text) == shown
+
+
+@given(cells=st.lists(st.text(st.characters(exclude_characters="\r\n\0", exclude_categories=["Cs"])), min_size=1))
+def test_csv_gives_the_cells_back(cells: list[str]) -> None:
+    table = table_of(cells)
+    found = list(csv.reader(io.StringIO(csv_text(table))))
+    assert found[0] == ["name", "top-1", "runs"]
+    assert [row[:2] for row in found[1:]] == table.rows
+    assert [row[2] for row in found[1:]] == table.sources
+
+
+def test_markdown_has_title_caption_notes_and_runs() -> None:
+    table = Table(
+        "t", "Top-1", "All | rows.", ["a"], [["1"], ["2"], ["3"]], ["A `missing` cell."], ["r_1-x", "r_1-x", ""]
+    )
+    text = markdown(table)
+    assert text.startswith("# Top-1\n\nAll \\| rows.\n\n| a   |\n| --- |\n| 1   |\n")
+    assert "- A `missing` cell.\n" in text
+    assert text.endswith("Runs behind the rows:\n\n- rows 1 to 2: r_1-x\n")
+    assert "Runs behind" not in markdown(table, runs=False)
+
+
+def test_rendering_twice_gives_the_same_bytes(make: Any, tmp_path: Path) -> None:
+    chains = [make.runs(name, levels) for name in NAMES[:3] for levels in (1, 2)]
+    make.save(tmp_path / "a", *[{k: v | {"slug": "r-l1"} for k, v in chain.items()} for chain in chains])
+    make.save(tmp_path / "b", *[{k: v | {"slug": "r-l1"} for k, v in chain.items()} for chain in reversed(chains)])
+    written = [write_tables(all_tables(collect(tmp_path / run)), tmp_path / run / "tables") for run in ("a", "b")]
+    assert [path.name for path in written[0]] == [
+        f"{name}{suffix}"
+        for name in ("levels_by_backbone", "top1_per_tier", "pretraining", "pretraining_by_tier")
+        for suffix in (".md", ".csv")
+    ]
+    for one, other in zip(*written, strict=True):
+        assert one.read_bytes() == other.read_bytes()
+        assert str(tmp_path) not in one.read_text()
