@@ -1,0 +1,85 @@
+"""From one phase to the next: the final weights of a run, and loading all of them or saying why not."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from hcml.backbone import resolve_name
+from hcml.config import ModelConfig
+from hcml.model import HCML, build_model
+from hcml.training.checkpoint import CheckpointError, read_file, write_file
+from hcml.weights import classifier_prefixes
+
+WEIGHTS = "weights.pt"
+
+
+def save_weights(folder: Path, model: HCML, config: dict[str, Any], step: int, heads: nn.Module | None = None) -> Path:
+    """Write ``folder/weights.pt``: the model's state dict, where it comes from, and the pretraining heads (kept for
+    measuring, never transferred)."""
+    payload = {"model": model.state_dict(), "config": config, "phase": config["phase"], "step": step}
+    if heads is not None:
+        payload["heads"] = heads.state_dict()
+    path = folder / WEIGHTS
+    write_file(path, payload)
+    return path
+
+
+def read_weights(path: Path, phase: str) -> dict[str, Any]:
+    """Content of a ``weights.pt`` written by a run of ``phase``; CheckpointError when it is anything else."""
+    payload = read_file(path)
+    missing = {"model", "config", "phase", "step"} - payload.keys()
+    if missing:
+        raise CheckpointError(
+            f"{path} is not the weights.pt of a run (it lacks {', '.join(sorted(missing))}): ImageNet weights go into "
+            "backbone.pretrained=FILE"
+        )
+    if payload["phase"] != phase:
+        raise CheckpointError(f"{path} comes from a {payload['phase']} run; the weights of a {phase} run are needed")
+    return payload
+
+
+def build_without_weights(config: ModelConfig) -> HCML:
+    """The model of ``config`` for weights that come from a parent run: ImageNet weights are neither needed nor read,
+    only the normalisation that belongs to them."""
+    backbone = config.backbone
+    name = resolve_name(backbone.name, backbone.pretrained)
+    if not backbone.pretrained:
+        return build_model(config)
+    bare = copy.copy(backbone)
+    bare.name, bare.pretrained = name, ""
+    return build_model(replace(config, backbone=bare))
+
+
+def load_model(model: HCML, state: dict[str, Any], source: Path, classifier: bool) -> None:
+    """Load every tensor of ``state`` into ``model``, all of the model being covered.
+
+    With ``classifier=False`` the classifier keeps its fresh values (that of a pretraining run was never trained, and
+    may have another number of classes). Raises CheckpointError listing what is missing, unexpected or of another
+    shape; nothing is loaded then.
+    """
+    own = model.state_dict()
+    if not classifier:
+        prefixes = tuple(f"backbone.model.{prefix}" for prefix in classifier_prefixes(model.backbone.model))
+        fresh = {key: value for key, value in own.items() if prefixes and key.startswith(prefixes)}
+        state = {key: value for key, value in state.items() if not (prefixes and key.startswith(prefixes))} | fresh
+    problems = {
+        "missing": [key for key in own if key not in state],
+        "unexpected": [key for key in state if key not in own],
+        "of another shape": [
+            f"{key} {tuple(state[key].shape)} instead of {tuple(own[key].shape)}"
+            for key in own
+            if key in state and state[key].shape != own[key].shape
+        ],
+    }
+    if any(problems.values()):
+        lists = "; ".join(f"{len(keys)} {kind}: {', '.join(keys[:12])}" for kind, keys in problems.items() if keys)
+        raise CheckpointError(
+            f"{source} does not hold this model: all tensors must match ({lists}). Backbone, temporal mode, levels "
+            "and motion options must be those of the run that wrote it"
+        )
+    model.load_state_dict(state)

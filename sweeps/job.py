@@ -1,0 +1,210 @@
+"""`python -m sweeps.job FOLDER`: execute the run that is frozen in a run folder.
+
+The folder's config.json says everything; status.json tells how it went, and so does the exit code: 0 done, 1 failed,
+2 the folder cannot be used, 73 another process is in it, 74 it was taken over, 75 preempted (start it again to go on).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import faulthandler
+import logging
+import os
+import signal
+import socket
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from hcml.config import ConfigError, FinetuneRun, PretrainRun, RunConfig, Runtime
+from sweeps.freeze import run_from_dict, runtime_from_dict
+from sweeps.lock import FolderLock, Locked, write_json
+from sweeps.provenance import ROOT, environment, fingerprint
+from sweeps.store import FolderError, Store, now, read_json
+
+log = logging.getLogger(__name__)
+
+DONE, FAILED, UNUSABLE, IN_USE, PREEMPTED = 0, 1, 2, 73, 75
+LOCK_WAIT = 30.0
+"""Seconds to wait for a process that holds the folder: a run whose launcher was killed is just saving."""
+
+Work = Callable[["Assignment"], dict[str, Any]]
+
+
+class Assignment:
+    """A frozen run and everything around it that its execution needs."""
+
+    def __init__(self, folder: Path) -> None:
+        frozen = read_json(folder / "config.json")
+        if frozen is None:
+            raise FolderError(f"{folder} has no config.json: run folders are made by sweeps/run.py")
+        self.folder = folder
+        self.frozen = frozen
+        self.run_id: str = frozen["run_id"]
+        self.config: RunConfig = run_from_dict(frozen["config"])
+        self.runtime: Runtime = runtime_from_dict(frozen["runtime"])
+        self.store = Store(folder.parents[1])
+        self.step = self.total_steps = 0
+
+    def count(self, step: int, total_steps: int) -> None:
+        """Called after each step; the heartbeat writes the numbers into status.json."""
+        self.step, self.total_steps = step, total_steps
+
+    @property
+    def lineage(self) -> list[dict[str, Any]]:
+        """The frozen config.json of each ancestor, nearest first."""
+        found, current = [], self.frozen
+        while current["parent"] is not None:
+            current = self._ancestor(current["parent"])[1]
+            found.append(current)
+        return found
+
+    @property
+    def parent_weights(self) -> Path | None:
+        """The weights file to start from: the parent's, or the one given by `checkpoint=`."""
+        if self.frozen["weights"]:
+            return Path(self.frozen["weights"])
+        if self.frozen["parent"] is None:
+            return None
+        weights = self._ancestor(self.frozen["parent"])[0] / "weights.pt"
+        if not weights.is_file():
+            raise FolderError(f"{weights} is missing: the parent run must finish first")
+        return weights
+
+    def _ancestor(self, run_id: str) -> tuple[Path, dict[str, Any]]:
+        for phase in ("pretrain", "finetune"):
+            folder = self.store.find(phase, run_id)
+            frozen = read_json(folder / "config.json") if folder else None
+            if folder is not None and frozen is not None:
+                return folder, frozen
+        raise FolderError(f"the ancestor {run_id[:12]} of {self.folder.name} is not in {self.store.root}")
+
+    def write_status(self, state: str, message: str = "") -> None:
+        status = {
+            "state": state,
+            "step": self.step,
+            "total_steps": self.total_steps,
+            "time": now(),
+            "pid": os.getpid(),
+            "host": socket.gethostname(),
+            "message": message,
+        }
+        write_json(self.folder / "status.json", status)
+
+
+def main(arguments: list[str] | None = None, work: Work | None = None) -> int:
+    """Execute the run in the folder named by the only argument; returns the exit code."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if len(arguments) != 1:
+        print("usage: python -m sweeps.job RUN_FOLDER", file=sys.stderr)
+        return UNUSABLE
+    try:
+        job = Assignment(Path(arguments[0]).resolve())
+    except (FolderError, ConfigError) as error:
+        print(error, file=sys.stderr)
+        return UNUSABLE
+    _listen()
+    try:
+        beat = job.runtime.heartbeat
+        with FolderLock(job.folder, beat, beat=lambda: job.write_status("running"), wait=LOCK_WAIT):
+            return execute(job, work or carry_out)
+    except Locked as error:
+        print(error, file=sys.stderr)
+        return IN_USE
+
+
+def execute(job: Assignment, work: Work) -> int:
+    """Run `work` with its log and status kept; the folder's lock must be held."""
+    from hcml.training.preemption import Preempted
+
+    logging.basicConfig(
+        level=logging.INFO,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        handlers=[logging.StreamHandler(sys.stdout), logging.FileHandler(job.folder / "log.txt")],
+        force=True,
+    )
+    faulthandler.enable()
+    job.write_status("running")
+    started = now()
+    try:
+        record = work(job)
+        if record:
+            from results.record import write_record
+
+            write_record(job.folder / "record.json", record | {"started": started, "finished": now()})
+    except Preempted as stop:
+        log.info("%s", stop)
+        job.write_status("preempted", str(stop))
+        return PREEMPTED
+    except KeyboardInterrupt:
+        job.write_status("preempted", "stopped from outside")
+        return PREEMPTED
+    except BaseException as error:
+        log.error("failed:\n%s", traceback.format_exc().rstrip())
+        job.write_status("failed", f"{type(error).__name__}: {error}")
+        if not isinstance(error, Exception):
+            raise
+        return FAILED
+    job.write_status("done")
+    return DONE
+
+
+def carry_out(job: Assignment) -> dict[str, Any]:
+    """Load the data, execute the phase, and return the record (without its times)."""
+    code, frozen = fingerprint(ROOT), job.frozen["frozen"]["fingerprint"]
+    if code != frozen:
+        raise FolderError(
+            f"this run was frozen with code {frozen[:12]}, but {code[:12]} would execute it: start it through "
+            "sweeps/run.py, which keeps the two together"
+        )
+    from benchmarks import load, motion_field
+    from hcml.training.evaluate import run_test
+    from hcml.training.finetune import run_finetune
+    from hcml.training.pretrain import run_pretrain
+    from sweeps.assemble import assemble
+
+    config = job.config
+    data = load(config.benchmark, Path(job.frozen["data_root"]))
+    if len(data.train.classes) != config.model.num_classes:
+        raise ConfigError(
+            f"{config.benchmark.name} has {len(data.train.classes)} classes, but benchmark.num_classes="
+            f"{config.model.num_classes}: correct it in conf/benchmark/{config.benchmark.name}.yaml"
+        )
+    parent = job.parent_weights
+    around = (data, job.folder, job.runtime)
+    if isinstance(config, PretrainRun):
+        returned = run_pretrain(config, *around, motion_field=motion_field, on_step=job.count)
+    elif isinstance(config, FinetuneRun):
+        returned = run_finetune(config, *around, parent=parent, on_step=job.count)
+    elif parent is not None:
+        returned = run_test(config, *around, parent=parent, on_step=job.count)
+    else:
+        raise FolderError(f"{job.folder} tests no fine-tuning run: its config.json names no parent")
+    machine = environment(job.runtime.device, config.compute.threads)
+    return assemble(job.run_id, job.frozen, job.lineage, data, returned, machine)
+
+
+def _listen() -> None:
+    """Stop politely: SIGTERM outside the training loop (which saves first) ends the run as preempted.
+
+    Under a launcher Ctrl-C is the launcher's to handle, and on Linux its death is a SIGTERM for us, so that a killed
+    sweep leaves no run behind and the same command goes on from there.
+    """
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, stop)
+    if "HCML_LAUNCHER" not in os.environ:
+        return
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # 1 = PR_SET_PDEATHSIG
+        if os.getppid() != int(os.environ["HCML_LAUNCHER"]):  # it died before the call above
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

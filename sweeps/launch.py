@@ -1,0 +1,192 @@
+"""From composed configurations to finished runs and their tables; the one way in for a single job and for a sweep."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from hcml.config import BenchmarkConfig, ConfigError, PretrainRun, Runtime
+from sweeps.execute import Executor, LocalExecutor, Outcome
+from sweeps.identity import PlannedRun
+from sweeps.plan import Entry, Plan, make_plan
+from sweeps.provenance import ROOT, code_state, snapshot
+from sweeps.resolve import ConfigProblems, resolve
+from sweeps.show import clock, outcome_table, plan_table
+from sweeps.store import FolderError, Store
+
+SUCCESS, SOME_FAILED, BAD_CONFIG = 0, 1, 2
+
+
+@dataclass(frozen=True)
+class Job:
+    """One combination of a sweep, resolved."""
+
+    overrides: tuple[str, ...]
+    settings: Mapping[str, Any]
+    """An ExperimentConfig as plain types."""
+    runtime: Runtime
+    runs: tuple[PlannedRun, ...]
+
+
+class BadJobs(ConfigError):
+    """Problems of a sweep's jobs: `.problems` maps each to the overrides of the jobs that have it ([] = all jobs)."""
+
+    def __init__(self, problems: Mapping[str, list[str]]) -> None:
+        self.problems = dict(problems)
+        lines = []
+        for problem, where in self.problems.items():
+            lines.append(f"- {problem}")
+            if where:
+                more = f"; and {len(where) - 3} more" if len(where) > 3 else ""
+                lines.append("    in: " + "; ".join(where[:3]) + more)
+        count = len(self.problems)
+        super().__init__(f"{count} problem{'s' if count != 1 else ''}, nothing was started:\n" + "\n".join(lines))
+
+
+def resolve_jobs(composed: Sequence[tuple[Sequence[str], DictConfig | Exception]]) -> list[Job]:
+    """(overrides, configuration or the error it gave) for each job -> jobs.
+
+    Raises :class:`BadJobs` with every problem of every job.
+    """
+    problems: dict[str, list[str]] = {}
+    jobs: list[Job] = []
+    shared = set.intersection(*(set(overrides) for overrides, _ in composed))
+    for overrides, config in composed:
+        where = " ".join(override for override in overrides if override not in shared)
+        try:
+            if isinstance(config, Exception):
+                raise config
+            settings: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+            jobs.append(Job(tuple(overrides), settings, Runtime(**settings["runtime"]), tuple(resolve(settings))))
+        except ConfigProblems as error:
+            for problem in error.problems:
+                problems.setdefault(problem, []).append(where)
+        except (ConfigError, OmegaConfBaseException) as error:
+            problems.setdefault(str(error), []).append(where)
+        except Exception as error:
+            if not isinstance(config, Exception):
+                raise
+            problems.setdefault(str(error), []).append(where)
+    if problems:
+        raise BadJobs({text: where if len(where) < len(composed) else [] for text, where in problems.items()})
+    if len({(str(job.settings["paths"]), job.settings["plan"], job.settings["rerun_stale"]) for job in jobs}) > 1:
+        raise BadJobs({"paths, plan and rerun_stale belong to the whole sweep: give each one value": []})
+    return jobs
+
+
+def launch(composed: Sequence[tuple[Sequence[str], DictConfig | Exception]], executor: Executor | None = None) -> int:
+    """Validate, plan, prepare, execute, report. Returns the exit code: 0, 1 (a run did not finish), 2 (bad input)."""
+    try:
+        jobs = resolve_jobs(composed)
+    except BadJobs as error:
+        print(error, file=sys.stderr)
+        return BAD_CONFIG
+    settings = jobs[0].settings
+    store = Store(Path(settings["paths"]["runs"]).expanduser().resolve())
+    data_root = Path(settings["paths"]["data"]).expanduser().resolve()
+    code = code_state()
+    try:
+        plan = make_plan(
+            [job.runs for job in jobs], lambda run: store.state(run, code["fingerprint"]), settings["rerun_stale"]
+        )
+    except FolderError as error:
+        print(error, file=sys.stderr)
+        return BAD_CONFIG
+    show_plan(jobs, plan, store, data_root)
+    if settings["plan"]:
+        return SUCCESS
+    outcomes: dict[str, Outcome] = {entry.run.run_id: Outcome("skipped", entry.state) for entry in plan.entries}
+    if plan.todo:
+        try:
+            prepare_benchmarks(plan, data_root)
+        except (OSError, RuntimeError, ValueError) as error:
+            print(f"preparing the benchmark failed: {type(error).__name__}: {error}", file=sys.stderr)
+            return SOME_FAILED
+        executor = executor or LocalExecutor(snapshot(store.root / "_code"))
+        outcomes = executor.execute(plan, lambda entry: _freeze(entry, jobs, store, data_root, code))
+    print("\n" + outcome_table(plan, outcomes))
+    show_results(plan, store)
+    return SOME_FAILED if any(outcome.bad for outcome in outcomes.values()) else SUCCESS
+
+
+def show_plan(jobs: Sequence[Job], plan: Plan, store: Store, data_root: Path) -> None:
+    """Print what will be done and how long it should take."""
+    from sweeps.estimate import estimate
+
+    print(
+        f"{len(jobs)} job{'s' if len(jobs) != 1 else ''}, {len(plan.entries)} runs in {store.root}, "
+        f"{len(plan.todo)} to execute with code from {ROOT}"
+    )
+    guess = estimate(plan, store.root, data_root)
+    print(plan_table(plan, guess.seconds))
+    if plan.todo:
+        print(
+            f"estimated time: {clock(guess.total)} one after the other ({guess.source})"
+            + ("" if guess.complete else "; runs marked ? are not in it"),
+            flush=True,
+        )
+    if any(entry.state == "stale" and not entry.execute for entry in plan.entries):
+        print("stale runs were finished by other code and are kept; rerun_stale=true runs them anew")
+
+
+def prepare_benchmarks(plan: Plan, data_root: Path) -> None:
+    """Make the videos of every benchmark that a run to execute reads."""
+    from benchmarks import prepare
+
+    seen: list[BenchmarkConfig] = []
+    for entry in plan.todo:
+        config = entry.run.config.benchmark
+        if config not in seen:
+            seen.append(config)
+            print(f"preparing {config.name} {config.version} in {data_root}", flush=True)
+            prepare(config, data_root)
+
+
+def show_results(plan: Plan, store: Store) -> None:
+    """Render the tables of all records, and print those of this sweep's test runs."""
+    from sweeps.report import report
+
+    folders = [store.find(entry.run.phase, entry.run.run_id) for entry in plan.entries]
+    finished = [folder for folder in folders if folder and (folder / "record.json").is_file()]
+    text = report(store.root, finished, expected_rows(plan))
+    if text:
+        print("\n" + text)
+
+
+def expected_rows(plan: Plan) -> list[dict[str, Any]]:
+    """What the plan's test runs are, in the words of results.tables, so that a run that failed shows as missing."""
+    runs = {entry.run.run_id: entry.run for entry in plan.entries}
+    rows = []
+    for run in runs.values():
+        parent = runs.get(run.parent or "")
+        if run.phase != "test" or parent is None or parent.weights:
+            continue
+        grandparent = runs.get(parent.parent or "")
+        first = grandparent.config if grandparent is not None else None
+        pretraining = first.curriculum.name if isinstance(first, PretrainRun) else "none"
+        model = run.config.model
+        rows.append({"backbone": model.backbone.name, "levels": model.levels, "pretraining": pretraining})
+    return rows
+
+
+def _freeze(entry: Entry, jobs: Sequence[Job], store: Store, data_root: Path, code: dict[str, Any]) -> Path:
+    job = jobs[entry.jobs[0]]
+    return store.prepare(
+        entry.run,
+        job.runtime,
+        code,
+        anew=entry.anew,
+        profile=job.settings["profile"] or "none",
+        experiment=job.settings["experiment"],
+        overrides=list(job.overrides),
+        command=[Path(sys.executable).name, *sys.argv],
+        command_line=shlex.join(["python", *sys.argv]),
+        data_root=str(data_root),
+    )

@@ -1,0 +1,295 @@
+"""One job's settings -> the runs it needs, each with its identity.
+
+Pure, but for hashing weight files that the settings name. The identity of a run is what its phase reads and its
+parent's identity; settings that the phase does not read are normalised, so that such runs merge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from hcml.config import (
+    BackboneConfig,
+    BenchmarkConfig,
+    ComputeConfig,
+    ConfigError,
+    ContrastConfig,
+    CurriculumConfig,
+    FinetuneRun,
+    FusionConfig,
+    LengthConfig,
+    ModelConfig,
+    MotionConfig,
+    ObjectiveConfig,
+    OptimConfig,
+    PretrainRun,
+    ReconstructionConfig,
+    SamplingConfig,
+    TemporalConfig,
+    TestRun,
+    TransformConfig,
+)
+from sweeps.identity import PlannedRun, file_hash, planned
+
+Settings = Mapping[str, Any]
+
+PHASES = ("pretrain", "finetune", "test")
+INITS = ("run", "scratch", "weights")
+
+
+class ConfigProblems(ConfigError):
+    """Everything that is wrong with one job, in `.problems`."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class _Problems:
+    """Goes on after an error, to find the others."""
+
+    def __init__(self) -> None:
+        self.found: list[str] = []
+
+    def take(self, make: Callable[..., Any], *arguments: Any, where: str = "") -> Any:
+        """`make(*arguments)`, or None and a problem noted (behind `where`)."""
+        try:
+            return make(*arguments)
+        except ConfigError as error:
+            self.found.append(f"{where}{error}")
+            return None
+
+    def check(self) -> None:
+        if self.found:
+            raise ConfigProblems(self.found)
+
+
+@dataclass
+class _Common:
+    """What all phases of a job read."""
+
+    model: ModelConfig
+    benchmark: BenchmarkConfig
+    objective: ObjectiveConfig
+    compute: ComputeConfig
+    parts: dict[str, dict[str, Any]]
+    """Phase -> sampling, transform, length and optim."""
+
+
+def resolve(settings: Settings) -> list[PlannedRun]:
+    """The runs of one job, ancestors first, the leaf (`phase`) last.
+
+    `settings` is an ExperimentConfig as nested plain types, interpolations resolved. Raises :class:`ConfigProblems`
+    with every problem found.
+    """
+    problems = _Problems()
+    problems.take(_check_choices, settings)
+    problems.check()
+    problems.take(_check_start, settings)
+    common = _Common(
+        model=problems.take(_model, settings),
+        benchmark=problems.take(_benchmark, settings["benchmark"]),
+        objective=problems.take(_objective, settings["objective"], settings["levels"]),
+        compute=problems.take(lambda: ComputeConfig(**settings["compute"])),
+        parts={phase: _parts(phase, settings, problems) for phase in PHASES[: PHASES.index(settings["phase"]) + 1]},
+    )
+    problems.check()
+
+    runs: list[PlannedRun] = []
+    init, parent, weights = settings["init"], None, ""
+    if init == "run" and settings["levels"] == 0:
+        init = "weights" if common.model.backbone.pretrained else "scratch"
+    if init == "run" and settings["checkpoint"]:
+        weights = str(Path(settings["checkpoint"]).expanduser().resolve())
+        parent = problems.take(lambda: f"sha256:{file_hash(weights, 'checkpoint')}")
+    elif init == "run":
+        run = problems.take(_pretrain, settings, common)
+        problems.check()
+        runs.append(planned(run, None))
+        parent = runs[-1].run_id
+    if settings["phase"] != "pretrain":
+        finetune = problems.take(_finetune, settings, init, common)
+        test = problems.take(_test, settings, common) if settings["phase"] == "test" else None
+        problems.check()
+        runs.append(planned(finetune, parent, weights))
+        if test is not None:
+            runs.append(planned(test, runs[-1].run_id, prefix=runs[-1].slug))
+    return runs
+
+
+def _check_choices(settings: Settings) -> None:
+    if settings["phase"] not in PHASES:
+        raise ConfigError(f"phase={settings['phase']!r} is not one of {', '.join(PHASES)}: name the run to reach")
+    if settings["init"] not in INITS:
+        raise ConfigError(f"init={settings['init']!r} is not one of {', '.join(INITS)}")
+
+
+def _check_start(settings: Settings) -> None:
+    phase, init, levels, checkpoint = (settings[key] for key in ("phase", "init", "levels", "checkpoint"))
+    if phase == "pretrain" and levels == 0:
+        raise ConfigError(
+            "levels=0 is the plain backbone: it has nothing to pretrain; use phase=finetune or phase=test"
+        )
+    if phase == "pretrain" and (init != "run" or checkpoint):
+        raise ConfigError(
+            f"phase=pretrain with init={init}{' and a checkpoint' if checkpoint else ''} has nothing to pretrain: "
+            "use init=run without a checkpoint, or phase=finetune"
+        )
+    if checkpoint and (init != "run" or levels == 0):
+        raise ConfigError(
+            f"checkpoint={checkpoint} takes the place of a pretraining run, but init={init}, levels={levels} start "
+            "from none: use init=run and levels >= 1, or leave checkpoint out"
+        )
+
+
+def _parts(phase: str, settings: Settings, problems: _Problems) -> dict[str, Any]:
+    classes: dict[str, type] = {"sampling": SamplingConfig, "transform": TransformConfig}
+    if phase != "test":
+        classes |= {"length": LengthConfig, "optim": OptimConfig}
+    given = settings[phase]
+    parts = {
+        key: problems.take(lambda key=key, cls=cls: cls(**given[key]), where=f"{phase}: ")
+        for key, cls in classes.items()
+    }
+    if parts.get("length") is not None:
+        benchmark = given.get("benchmark") or settings["benchmark"]
+        problems.take(_check_batch, phase, parts["length"], benchmark)
+    return parts
+
+
+def _model(settings: Settings) -> ModelConfig:
+    from hcml.backbone import resolve_name  # timm takes seconds to import
+
+    given = settings["backbone"]
+    pretrained = "" if settings["init"] == "scratch" else given["pretrained"]
+    if pretrained not in ("", "timm"):
+        pretrained = str(Path(pretrained).expanduser().resolve())
+        file_hash(pretrained, "backbone.pretrained")  # a missing file is a problem of the job, told with the others
+    if settings["init"] == "weights" and not pretrained:
+        raise ConfigError("init=weights needs backbone.pretrained=timm or backbone.pretrained=FILE")
+    backbone = BackboneConfig(name=resolve_name(given["name"], pretrained), pretrained=pretrained)
+    temporal = TemporalConfig(**settings["temporal"])
+    if temporal.mode == "none":
+        temporal = TemporalConfig()
+    motion = MotionConfig(**settings["motion"])
+    fusion = settings["fusion"]["init"]
+    if fusion == "auto":
+        fusion = "zero" if pretrained else "random"
+    init = FusionConfig(fusion)
+    if settings["levels"] == 0:  # a plain backbone reads neither, so all such rows are one
+        motion, init = MotionConfig(), FusionConfig()
+    return ModelConfig(
+        backbone=backbone,
+        temporal=temporal,
+        levels=settings["levels"],
+        motion=motion,
+        fusion=init,
+        num_classes=settings["benchmark"]["num_classes"],
+        num_frames=settings["num_frames"],
+        input_size=settings["input_size"],
+    )
+
+
+def _objective(given: Settings, levels: int) -> ObjectiveConfig:
+    reconstruction = ReconstructionConfig(**given["reconstruction"])
+    contrast = ContrastConfig(**given["contrast"])
+    if levels == 1 and reconstruction.weight == 0:
+        raise ConfigError(
+            "objective.reconstruction.weight=0 leaves levels=1 without a loss (contrast begins at level 2): "
+            "use levels >= 2 or objective=both"
+        )
+    if levels >= 2 and reconstruction.weight == 0 and contrast.weight == 0:
+        raise ConfigError("objective: both weights are 0, nothing would be learned; use objective=both")
+    if levels <= 1:
+        contrast = ContrastConfig()
+    elif contrast.weight == 0:
+        contrast = ContrastConfig(weight=0.0)
+    if levels == 0:
+        reconstruction = ReconstructionConfig()
+    elif reconstruction.weight == 0:
+        reconstruction = ReconstructionConfig(weight=0.0)
+    return ObjectiveConfig(reconstruction, contrast)
+
+
+def _benchmark(given: Settings) -> BenchmarkConfig:
+    from benchmarks import BENCHMARKS
+
+    if given["name"] not in BENCHMARKS:
+        raise ConfigError(f"benchmark.name={given['name']!r} is unknown; known: {', '.join(sorted(BENCHMARKS))}")
+    return BenchmarkConfig(**{f.name: given[f.name] for f in fields(BenchmarkConfig)})
+
+
+def _check_batch(phase: str, length: LengthConfig, benchmark: Settings) -> None:
+    videos = benchmark["train_per_class"] * benchmark["num_classes"]
+    if videos and length.batch_size > videos:
+        raise ConfigError(
+            f"{phase}.length.batch_size={length.batch_size} is larger than the training set of {videos} videos "
+            f"(benchmark.train_per_class={benchmark['train_per_class']} x {benchmark['num_classes']} classes), so one "
+            f"batch would hold a video twice: set {phase}.length.batch_size={videos} or less, or more train_per_class"
+        )
+
+
+def _pretrain(settings: Settings, common: _Common) -> PretrainRun:
+    section, parts = settings["pretrain"], common.parts["pretrain"]
+    model, benchmark = common.model, common.benchmark
+    if section["benchmark"] is not None:
+        benchmark = _benchmark(section["benchmark"])
+        model = replace(model, num_classes=section["benchmark"]["num_classes"])
+    curriculum = CurriculumConfig(**section["curriculum"])
+    if model.levels == 1 and not curriculum.steps_per_level:
+        curriculum = CurriculumConfig()  # with one level there is one turn, whatever its name
+    if common.objective.reconstruction.weight == 0 and curriculum.name == "progressive":
+        raise ConfigError(
+            "objective.reconstruction.weight=0 leaves the first turn of pretrain.curriculum.name=progressive without a "
+            "loss: use pretrain.curriculum.name=joint (objective=contrastive sets it)"
+        )
+    if common.objective.contrast.negatives == ["clip"] and parts["length"].batch_size == 1 and model.levels > 1:
+        raise ConfigError(
+            "objective.contrast.negatives=[clip] needs other clips in the batch: set pretrain.length.batch_size >= 2 "
+            "or add space or time"
+        )
+    return PretrainRun(
+        model=model,
+        benchmark=benchmark,
+        objective=common.objective,
+        curriculum=curriculum,
+        compute=common.compute,
+        train=section["train"],
+        eval_videos=section["eval_videos"],
+        seed=section["seed"],
+        **parts,
+    )
+
+
+def _finetune(settings: Settings, init: str, common: _Common) -> FinetuneRun:
+    section = settings["finetune"]
+    weight = section["auxiliary_weight"]
+    return FinetuneRun(
+        model=common.model,
+        benchmark=common.benchmark,
+        init=init,
+        auxiliary_weight=weight,
+        objective=common.objective if weight > 0 else None,
+        compute=common.compute,
+        label_smoothing=section["label_smoothing"],
+        within_group=settings["benchmark"]["within_group"],
+        seed=settings["seed"],
+        **common.parts["finetune"],
+    )
+
+
+def _test(settings: Settings, common: _Common) -> TestRun:
+    section = settings["test"]
+    return TestRun(
+        model=common.model,
+        benchmark=common.benchmark,
+        num_clips=section["num_clips"],
+        num_crops=section["num_crops"],
+        batch_size=section["batch_size"],
+        within_group=settings["benchmark"]["within_group"],
+        compute=common.compute,
+        **common.parts["test"],
+    )

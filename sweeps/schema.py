@@ -1,0 +1,124 @@
+"""The schema of everything that can be typed behind `python sweeps/run.py`.
+
+It composes the dataclasses of hcml.config, so a key's meaning is documented there, once. Hydra refuses any key that
+is not in it. Values that must agree (frames, sizes, seeds) are single-sourced by interpolation in conf/config.yaml.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from hydra.core.config_store import ConfigStore
+
+from hcml.config import (
+    BackboneConfig,
+    BenchmarkConfig,
+    ComputeConfig,
+    CurriculumConfig,
+    LengthConfig,
+    MotionConfig,
+    ObjectiveConfig,
+    OptimConfig,
+    Runtime,
+    SamplingConfig,
+    TemporalConfig,
+    TransformConfig,
+)
+
+
+@dataclass
+class BenchmarkChoice(BenchmarkConfig):
+    """A benchmark and what follows from choosing it."""
+
+    num_classes: int = 2
+    """Classes of the benchmark; checked against its manifest when a run starts."""
+    within_group: bool = False
+    """The group (tier) of a video is given: top-1 is measured among the classes of its group."""
+
+
+@dataclass
+class FusionChoice:
+    init: str = "auto"
+    """auto (zero with pretrained weights, random from scratch) | zero | random."""
+
+
+@dataclass
+class PretrainSection:
+    train: str = "all"
+    eval_videos: int = 64
+    seed: int = 0
+    benchmark: BenchmarkChoice | None = None
+    """Where to pretrain; null = the benchmark that is tested. `+benchmark@pretrain.benchmark=NAME` sets it."""
+    curriculum: CurriculumConfig = field(default_factory=CurriculumConfig)
+    sampling: SamplingConfig = field(default_factory=SamplingConfig)
+    transform: TransformConfig = field(default_factory=TransformConfig)
+    length: LengthConfig = field(default_factory=lambda: LengthConfig(steps=80))
+    optim: OptimConfig = field(default_factory=OptimConfig)
+
+
+@dataclass
+class FinetuneSection:
+    auxiliary_weight: float = 0.0
+    label_smoothing: float = 0.0
+    sampling: SamplingConfig = field(default_factory=SamplingConfig)
+    transform: TransformConfig = field(default_factory=TransformConfig)
+    length: LengthConfig = field(default_factory=lambda: LengthConfig(steps=130))
+    optim: OptimConfig = field(default_factory=OptimConfig)
+
+
+@dataclass
+class TestSection:
+    num_clips: int = 1
+    num_crops: int = 1
+    batch_size: int = 16
+    sampling: SamplingConfig = field(default_factory=SamplingConfig)
+    transform: TransformConfig = field(default_factory=TransformConfig)
+
+
+@dataclass
+class Paths:
+    runs: str = "runs"
+    """Run folders; relative paths start where the command is typed."""
+    data: str = "data"
+    """Root of the benchmarks' videos."""
+
+
+@dataclass
+class ExperimentConfig:
+    """One job of a sweep: a leaf run (`phase`) and the runs it needs."""
+
+    phase: str = "test"
+    """test | finetune | pretrain: the run to reach."""
+    seed: int = 0
+    init: str = "run"
+    """run (self-supervised pretraining first) | scratch | weights (`backbone.pretrained`)."""
+    checkpoint: str = ""
+    """A weights.pt to fine-tune from, in place of running the pretraining (init=run)."""
+    levels: int = 3
+    num_frames: int = 8
+    input_size: int = 48
+    profile: str = ""
+    """Name of the chosen profile; a note for the tables, never part of a run's identity."""
+    experiment: str = ""
+    """Name of the chosen experiment; a note too."""
+    backbone: BackboneConfig = field(default_factory=BackboneConfig)
+    temporal: TemporalConfig = field(default_factory=TemporalConfig)
+    motion: MotionConfig = field(default_factory=MotionConfig)
+    fusion: FusionChoice = field(default_factory=FusionChoice)
+    objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
+    benchmark: BenchmarkChoice = field(default_factory=BenchmarkChoice)
+    pretrain: PretrainSection = field(default_factory=PretrainSection)
+    finetune: FinetuneSection = field(default_factory=FinetuneSection)
+    test: TestSection = field(default_factory=TestSection)
+    compute: ComputeConfig = field(default_factory=ComputeConfig)
+    runtime: Runtime = field(default_factory=Runtime)
+    paths: Paths = field(default_factory=Paths)
+    rerun_stale: bool = False
+    """Run anew what was finished by other code (its folder is moved to runs/_stale, nothing is lost)."""
+    plan: bool = False
+    """Print the plan and its estimate, run nothing."""
+
+
+def register() -> None:
+    """Make the schema known to Hydra as `base_config` (idempotent)."""
+    ConfigStore.instance().store(name="base_config", node=ExperimentConfig)

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from sweeps.lock import FolderLock, Locked, is_alive, process_birth, read_owner, write_json
+
+
+def owner(**changes):
+    mine = {"pid": os.getpid(), "born": process_birth(os.getpid()), "host": socket.gethostname(), "token": "other"}
+    return mine | {"time": time.time(), "heartbeat": 10.0} | changes
+
+
+def test_two_processes_never_share_a_folder(tmp_path):
+    with FolderLock(tmp_path):
+        with pytest.raises(Locked, match=str(os.getpid())), FolderLock(tmp_path):
+            raise AssertionError("entered a locked folder")
+    with FolderLock(tmp_path):
+        pass
+    assert not (tmp_path / "lock.json").exists()
+
+
+def test_of_many_at_once_exactly_one_gets_in(tmp_path):
+    inside, most, entered = [], [], []
+
+    def work():
+        with FolderLock(tmp_path, wait=30):
+            inside.append(1)
+            most.append(len(inside))
+            entered.append(1)
+            time.sleep(0.02)
+            inside.pop()
+
+    threads = [threading.Thread(target=work) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(entered) == 6 and max(most) == 1
+
+
+def test_the_lock_of_a_dead_process_is_taken_over(tmp_path):
+    process = subprocess.Popen([sys.executable, "-c", "pass"])
+    born = process_birth(process.pid)
+    process.wait()
+    write_json(tmp_path / "lock.json", owner(pid=process.pid, born=born))
+    with FolderLock(tmp_path) as lock:
+        assert read_owner(lock.path)["pid"] == os.getpid()
+
+
+def test_a_pid_given_to_another_process_is_not_the_owner():
+    assert is_alive(owner())
+    assert not is_alive(owner(born="1"))
+
+
+@pytest.mark.parametrize("age, alive", [(5, True), (50, True), (61, False)])
+def test_another_host_is_judged_by_its_heartbeat(age, alive):
+    assert is_alive(owner(host="elsewhere", time=time.time() - age)) == alive
+    assert is_alive(owner(host="elsewhere", time=time.time() - age, heartbeat=100.0))
+
+
+def test_a_lock_cut_short_by_a_crash_does_not_block(tmp_path):
+    (tmp_path / "lock.json").write_text('{"pid": 1')
+    with FolderLock(tmp_path):
+        pass
+
+
+def test_the_heartbeat_beats_and_notices_a_takeover(tmp_path):
+    beats, lost = [], threading.Event()
+    with FolderLock(tmp_path, heartbeat=0.02, beat=lambda: beats.append(1), on_lost=lost.set) as lock:
+        first = read_owner(lock.path)["time"]
+        deadline = time.monotonic() + 5
+        while len(beats) < 3 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert len(beats) >= 3 and read_owner(lock.path)["time"] > first
+        write_json(lock.path, owner())
+        assert lost.wait(5)
+    assert read_owner(tmp_path / "lock.json")["token"] == "other", "a lock that is not ours any more must stay"
+
+
+def test_write_json_leaves_the_old_file_when_it_fails(tmp_path):
+    write_json(tmp_path / "a.json", {"a": 1})
+    with pytest.raises(TypeError):
+        write_json(tmp_path / "a.json", {"a": object()})
+    assert (tmp_path / "a.json").read_text() == '{\n "a": 1\n}\n'
+    assert os.listdir(tmp_path) == ["a.json"]
