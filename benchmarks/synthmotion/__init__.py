@@ -62,10 +62,7 @@ def _manifest(root: Path, config: BenchmarkConfig, subset: str, count: int) -> M
 
     folder = folder_of(root, config.version)
     path = folder / f"{subset}.csv"
-    command = (
-        f"python -m benchmarks.synthmotion --root {root} --version {config.version} "
-        f"--{subset}-per-class {count}"
-    )
+    command = f"python -m benchmarks.synthmotion --root {root} --version {config.version} --{subset}-per-class {count}"
     if not path.exists():
         raise SpecError(f"{path} does not exist; render the videos with: {command}")
     every = Manifest(
@@ -102,9 +99,7 @@ def motion_field(manifest: Manifest, video_id: str, indices: np.ndarray) -> tupl
     return displacement(draw_scene(spec, *parse_video_id(video_id)), indices)
 
 
-def trajectories(
-    subset: str, class_name: str, index: int, spec: Spec = VERSIONS["v1"]
-) -> tuple[np.ndarray, int]:
+def trajectories(subset: str, class_name: str, index: int, spec: Spec = VERSIONS["v1"]) -> tuple[np.ndarray, int]:
     """True positions float64 [S, F, 2] of a video's sprites before wrapping, and its class index. The sprites that
     act come first; the last one always follows the camera alone."""
     return draw_motion(spec, subset, class_name, index).paths, CLASSES.index(class_name)

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.synthmotion.spec import CLASSES, DEFAULT_PER_CLASS, VERSIONS, Spec, SpecError
-from benchmarks.synthmotion.write import folder_of, write_benchmark
+from benchmarks.synthmotion.write import damaged_videos, folder_of, write_benchmark
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -20,6 +20,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--train-per-class", type=int, default=DEFAULT_PER_CLASS["train"])
     parser.add_argument("--test-per-class", type=int, default=DEFAULT_PER_CLASS["test"])
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--verify", action="store_true", help="decode every video and compare it with its hash")
     own = parser.add_argument_group("for versions of your own")
     for name in ("size", "frames", "fps", "crf", "gop", "seed"):
         own.add_argument(f"--{name}", type=int, help=f"default {getattr(Spec(), name)}")
@@ -42,7 +43,13 @@ def main(arguments: list[str] | None = None) -> int:
             processes=options.processes,
             progress=_Lines(),
         )
-    except SpecError as error:
+        damaged = damaged_videos(folder) if options.verify else []
+        if damaged:
+            raise SpecError(
+                f"{folder}: {len(damaged)} videos are missing or damaged: {', '.join(damaged[:10])}"
+                f"{', ...' if len(damaged) > 10 else ''}; delete them and run this again"
+            )
+    except (SpecError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     videos = (options.train_per_class + options.test_per_class) * len(CLASSES)

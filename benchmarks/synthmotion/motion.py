@@ -2,9 +2,9 @@
 
 Two invariants make single frames worthless, by construction rather than by tuning:
 
-- direction, change, order: positions live on a torus whose hidden margin is wider than a sprite, and the middle
-  position is uniform on it; a translation of a uniform variable on a torus is uniform, so the positions are uniform
-  at *every* frame of every class, and a sprite wraps only while fully out of sight;
+- direction, change, order: positions live on a torus whose hidden part is wider than a sprite and a step, and the
+  middle position is uniform on it; a translation of a uniform variable on a torus is uniform, so the positions are
+  uniform at *every* frame of every class, and a sprite wraps only while out of sight;
 - relation: in every class the pair travels along its own axis with the same distribution of centre, axis and
   speed, and its distance is uniform on [0, R] at every frame, whatever its course.
 """
@@ -62,9 +62,12 @@ def draw_motion(spec: Spec, subset: str, class_name: str, index: int) -> Motion:
     tier = TIER_OF[class_name]
     times = np.arange(spec.frames) - (spec.frames - 1) / 2  # 0 in the middle, so that time reversal is t -> -t
     radii = rng.choice(spec.radii(subset), NUM_SPRITES)
-    margin = EXTENT * radii.max() + MAX_EDGE / 2 + 0.5
-    torus = spec.size + 2 * margin
     speed = _draw_speed(rng, spec.speeds(subset))
+    # from out of sight on one side to out of sight on the other, plus the longest step of any class: a sprite is
+    # never seen on both sides in two frames running
+    longest = speed * (1 + spec.speed_change) + spec.drift
+    torus = spec.size - 1 + 2 * (EXTENT * radii.max() + MAX_EDGE / 2) + longest
+    low = (spec.size - 1 - torus) / 2
     drift = rng.uniform(0, spec.drift) * _unit(rng.uniform(0, 2 * np.pi))
     camera = times[:, None] * drift
 
@@ -82,7 +85,7 @@ def draw_motion(spec: Spec, subset: str, class_name: str, index: int) -> Motion:
         rng.uniform(0, torus, (NUM_SPRITES - len(actors), 1, 2)), (NUM_SPRITES - len(actors), spec.frames, 2)
     )
     paths = np.concatenate([actors, still]) + camera
-    positions = (paths + margin + 0.5) % torus - margin - 0.5
+    positions = (paths - low) % torus + low
     if tier == "relation":  # the pair stays around the frame: wrapping would tear it apart in sight
         positions[:NUM_PAIR] = paths[:NUM_PAIR]
     parameters.update(drift=drift.tolist(), radii=radii.tolist(), torus=float(torus))

@@ -73,9 +73,7 @@ def accuracy(
     (default: all)."""
     chosen = np.arange(spec.frames) if indices is None else indices
     right = {
-        name: sum(
-            classify(draw_motion(spec, subset, name, i).paths[:, chosen], tier) == name for i in range(per_class)
-        )
+        name: sum(classify(draw_motion(spec, subset, name, i).paths[:, chosen], tier) == name for i in range(per_class))
         for tier, names in TIERS.items()
         for name in names
     }

@@ -93,6 +93,8 @@ class Spec:
             raise SpecError(f"frames={self.frames}: a motion with two halves needs at least 4 frames")
         if not 0 < self.relation_duty < 1 or not 0 <= self.speed_change < 1:
             raise SpecError("relation_duty must be within 0..1 (exclusive) and speed_change within 0..1")
+        if not 0 <= self.contrast <= 0.3:
+            raise SpecError(f"contrast={self.contrast} must be within 0..0.3: beyond, no colour may be far enough")
         for name in ("radii_train", "radii_test"):
             if not getattr(self, name) or min(getattr(self, name)) < 2 or max(getattr(self, name)) > self.size / 4:
                 raise SpecError(f"{name}={getattr(self, name)} must be within 2 and size / 4 = {self.size / 4}")

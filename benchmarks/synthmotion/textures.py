@@ -58,7 +58,9 @@ def _grating(rng: np.random.Generator, side: int, scale: float, angle: float) ->
 
 
 def _octaves(rng: np.random.Generator, side: int, scale: float) -> np.ndarray:
-    return sum((weight * _noise(rng, side, cell * scale) for weight, cell in ((1, 12), (0.7, 6), (0.5, 4))), np.zeros(()))
+    return sum(
+        (weight * _noise(rng, side, cell * scale) for weight, cell in ((1, 12), (0.7, 6), (0.5, 4))), np.zeros(())
+    )
 
 
 def _stripes(rng: np.random.Generator, side: int, scale: float) -> np.ndarray:

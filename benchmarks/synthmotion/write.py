@@ -1,11 +1,11 @@
 """A folder of synthmotion videos: which exist, which are missing, and the annotations of those that exist.
 
-    <root>/synthmotion-<version>/
-        spec.json           the specification and its hash
-        videos/<subset>/<class>/<index>.mp4
-        videos.jsonl        one line per video: drawn parameters, size, hash of the decoded frames
-        train.csv test.csv  annotations, read by hcml.data.manifest.read_annotations
-        summary.json        counts, and one hash over the decoded frames of each subset
+<root>/synthmotion-<version>/
+    spec.json           the specification and its hash
+    videos/<subset>/<class>/<index>.mp4
+    videos.jsonl        one line per video: drawn parameters, size, hash of the decoded frames
+    train.csv test.csv  annotations, read by hcml.data.manifest.read_annotations
+    summary.json        counts, and one hash over the decoded frames of each subset
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from benchmarks.synthmotion.encode import relative_path, write_some
+import av
+
+from benchmarks.synthmotion.encode import decoded_hash, relative_path, write_some
 from benchmarks.synthmotion.spec import CLASSES, SUBSETS, TIER_OF, VERSIONS, Spec, SpecError, video_id
 
 Progress = Callable[[int, int], None]
@@ -98,6 +100,20 @@ def write_benchmark(
         if missing or not (folder / "summary.json").exists():
             _write_annotations(folder, spec, rows)
     return folder
+
+
+def damaged_videos(folder: Path) -> list[str]:
+    """Ids of the listed videos of a version's folder whose file is missing or decodes to other frames than it did when
+    it was written."""
+    found = []
+    for name, row in _read_rows(folder).items():
+        try:
+            same = decoded_hash(folder / relative_path(row["subset"], row["class"], row["index"]))[0]
+        except (OSError, av.FFmpegError):
+            same = None
+        if same != row["frames_sha256"]:
+            found.append(name)
+    return found
 
 
 def _settle_spec(root: Path, version: str, spec: Spec | None) -> Spec:
@@ -181,7 +197,7 @@ def _write_annotations(folder: Path, spec: Spec, rows: dict[str, dict[str, Any]]
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    with path.open("w") as stream:
+    with path.open("a") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
         yield
 

@@ -1,0 +1,1 @@
+"""Training, testing, and what makes a run survive interruptions."""

@@ -1,0 +1,156 @@
+"""The invariants that make single frames worthless, on many drawn motions."""
+
+import numpy as np
+import pytest
+
+from benchmarks.synthmotion import trajectories
+from benchmarks.synthmotion.motion import EXTENT, NUM_ACTORS, NUM_PAIR, NUM_SPRITES, draw_motion
+from benchmarks.synthmotion.oracle import classify
+from benchmarks.synthmotion.spec import CLASSES, TIER_OF, TIERS, Spec, SpecError
+
+SPEC = Spec()
+COUNT = 300
+REVERSED = {
+    "right": "left", "up": "down", "accelerate": "decelerate", "turn_cw": "turn_ccw",
+    "horizontal_then_vertical": "vertical_then_horizontal", "rising_then_falling": "falling_then_rising",
+    "approach": "separate", "cross": "cross", "follow": "follow",
+}  # fmt: skip
+KS_LIMIT = 1.95  # Kolmogorov's statistic at p = 0.001
+
+
+@pytest.fixture(scope="module")
+def motions():
+    return {name: [draw_motion(SPEC, "train", name, i) for i in range(COUNT)] for name in CLASSES}
+
+
+def ks(sample: np.ndarray) -> float:
+    """Kolmogorov's statistic of a sample against the uniform distribution on 0..1."""
+    steps = np.arange(len(sample) + 1) / len(sample)
+    ordered = np.sort(sample)
+    return np.sqrt(len(sample)) * max(np.abs(ordered - steps[1:]).max(), np.abs(ordered - steps[:-1]).max())
+
+
+def ks_two(first: np.ndarray, second: np.ndarray) -> float:
+    """Kolmogorov and Smirnov's statistic of two samples."""
+    where = np.concatenate([first, second])
+    ranks = [np.searchsorted(np.sort(x), where, side="right") / len(x) for x in (first, second)]
+    return np.sqrt(len(first) * len(second) / len(where)) * np.abs(ranks[0] - ranks[1]).max()
+
+
+@pytest.mark.parametrize("name", [name for name in CLASSES if TIER_OF[name] != "relation"])
+@pytest.mark.parametrize("frame", [0, 12, 23])
+def test_positions_are_uniform_on_the_torus_at_every_frame_of_every_class(motions, name, frame):
+    for sprite in (0, NUM_ACTORS - 1, NUM_SPRITES - 1):
+        for axis in range(2):
+            shares = [
+                (m.positions[sprite, frame, axis] - (SPEC.size - 1 - m.torus) / 2) / m.torus for m in motions[name]
+            ]
+            assert ks(np.array(shares)) < KS_LIMIT
+
+
+@pytest.mark.parametrize("frame", [0, 12, 23])
+def test_a_pair_looks_alike_at_every_frame_in_all_classes(motions, frame):
+    seen = {}
+    for name in TIERS["relation"]:
+        pair = np.stack([m.positions[:NUM_PAIR, frame] for m in motions[name]])
+        centre, offset = pair.mean(axis=1) - (SPEC.size - 1) / 2, pair[:, 0] - pair[:, 1]
+        distance = np.hypot(*offset.T)
+        assert ks(distance / SPEC.relation_distance) < KS_LIMIT
+        axis = offset / distance[:, None]
+        along = np.abs((centre * axis).sum(axis=1))  # what the centre's place says about the pair's axis
+        angle = np.arctan2(*offset.T[::-1]) % np.pi
+        seen[name] = np.stack([centre[:, 0], centre[:, 1], along, along * distance, angle])
+    for name in TIERS["relation"][1:]:
+        for first, second in zip(seen["approach"], seen[name], strict=True):
+            assert ks_two(first, second) < KS_LIMIT
+
+
+@pytest.mark.parametrize(("name", "partner"), REVERSED.items())
+def test_a_class_played_backwards_is_its_partner(motions, name, partner):
+    backward = [m.paths[:, ::-1] for m in motions[name]]
+    forward = [m.paths for m in motions[partner]]
+    tier = TIER_OF[name]
+    assert np.mean([classify(paths, tier) == partner for paths in backward]) > 0.99
+    for step in (0, 11, 22):
+        for statistic in (
+            lambda paths, k: np.hypot(*(paths[0, k + 1] - paths[0, k] - paths[-1, k + 1] + paths[-1, k])),
+            lambda paths, k: paths[0, k + 1, 0] - paths[0, k, 0],
+            lambda paths, k: paths[0, k, 1] - paths[1, k, 1],
+        ):
+            samples = [np.array([statistic(paths, step) for paths in side]) for side in (backward, forward)]
+            assert ks_two(*samples) < KS_LIMIT
+
+
+def test_the_path_length_of_a_speed_change_is_that_of_a_constant_speed(motions):
+    for name in ("accelerate", "decelerate"):
+        for m in motions[name]:
+            steps = np.hypot(*np.diff(m.paths[0] - m.camera, axis=0).T)
+            assert steps.sum() == pytest.approx(m.parameters["speed"] * (SPEC.frames - 1))
+
+
+@pytest.mark.parametrize("name", [name for name in CLASSES if TIER_OF[name] != "relation"])
+def test_a_sprite_is_never_seen_on_both_sides_of_the_torus_in_two_frames_running(motions, name):
+    jumps = 0
+    for m in motions[name]:
+        for sprite in range(NUM_SPRITES):
+            moved = np.abs(np.diff(m.positions[sprite], axis=0) - np.diff(m.paths[sprite], axis=0))
+            for frame in np.flatnonzero(moved.max(axis=1) > 1e-6):
+                jumps += 1
+                reach = EXTENT * m.radii[sprite] + 1  # half of the widest soft edge
+                places = m.positions[sprite, frame : frame + 2]
+                seen = ((places > -reach) & (places < SPEC.size - 1 + reach)).all(axis=1)
+                assert not seen.all()
+    assert jumps > 0
+
+
+def test_some_actor_is_in_view_at_any_time(motions):
+    for name in CLASSES:
+        for m in motions[name]:
+            places = m.positions[: NUM_PAIR if TIER_OF[name] == "relation" else NUM_ACTORS]
+            inside = ((places > -0.5) & (places < SPEC.size - 0.5)).all(axis=2)
+            assert inside.any(axis=0).all() or TIER_OF[name] == "relation"
+            assert inside[:, SPEC.frames // 2].any()
+
+
+def test_only_actors_move_in_the_scene(motions):
+    for name in CLASSES:
+        for m in motions[name][:20]:
+            actors = NUM_PAIR if TIER_OF[name] == "relation" else NUM_ACTORS
+            scene = m.paths - m.camera
+            moved = np.ptp(scene, axis=1).max(axis=1)
+            assert (moved[actors:] < 1e-9).all() and (moved[:actors] > 1).all()
+            assert np.hypot(*np.diff(m.camera, axis=0).T).max() <= SPEC.drift + 1e-9
+
+
+def test_sizes_and_speeds_stay_in_the_subset(motions):
+    tests = [draw_motion(SPEC, "test", name, i) for name in CLASSES for i in range(20)]
+    assert {radius for m in tests for radius in m.radii} == set(SPEC.radii_test)
+    assert all(1.4 <= m.parameters["speed"] <= 1.7 for m in tests)
+    trained = np.array([m.parameters["speed"] for group in motions.values() for m in group])
+    assert ((trained <= 1.4) | (trained >= 1.7)).all() and (trained < 1.4).any() and (trained > 1.7).any()
+
+
+def test_a_motion_is_a_pure_function_of_its_name():
+    for name in CLASSES:
+        first, again = (draw_motion(SPEC, "test", name, 5) for _ in range(2))
+        np.testing.assert_array_equal(first.positions, again.positions)
+        others = [
+            ("test", 6, SPEC),
+            ("train", 5, SPEC),
+            ("test", 5, Spec(stream="calibration")),
+            ("test", 5, Spec(seed=1)),
+        ]
+        for subset, index, spec in others:
+            assert not np.array_equal(draw_motion(spec, subset, name, index).positions, first.positions)
+
+
+@pytest.mark.parametrize("key", [("val", "right", 0), ("test", "sideways", 0), ("test", "right", -1)])
+def test_what_does_not_exist_is_refused(key):
+    with pytest.raises(SpecError, match="no synthmotion video"):
+        draw_motion(SPEC, *key)
+
+
+def test_trajectories_name_the_class():
+    paths, label = trajectories("test", "turn_cw", 3)
+    assert paths.shape == (NUM_SPRITES, SPEC.frames, 2)
+    assert CLASSES[label] == "turn_cw"

