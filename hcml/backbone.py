@@ -34,7 +34,7 @@ from hcml.taps import (
     to_map,
 )
 from hcml.temporal import TemporalShift, apply_temporal
-from hcml.weights import SHORT_NAMES, WeightsReport, load_weights, resolve_name
+from hcml.weights import SHORT_NAMES, WeightsReport, activate_residuals, load_weights, resolve_name
 
 __all__ = ["SHORT_NAMES", "Backbone", "Inject", "Tap", "WeightsReport", "build_backbone", "resolve_name"]
 
@@ -230,11 +230,13 @@ def build_backbone(
     cfg = get_pretrained_cfg(name)
     fixed = bool(cfg and cfg.fixed_input_size)
     kwargs: dict[str, Any] = {"img_size": input_size} if fixed and input_size else {}
-    dropout = {"drop_rate": config.drop_rate} if config.drop_rate else {}
+    dropout: dict[str, Any] = {"drop_rate": config.drop_rate} if config.drop_rate else {}
     try:
         model: TimmModel = timm.create_model(name, num_classes=num_classes, **kwargs, **dropout)
     except (TypeError, AssertionError, ValueError, RuntimeError) as error:
         raise ConfigError(f"timm cannot make {name} for frames of {input_size or 'its own'} px: {error}") from error
+    if not config.zero_init_last:
+        activate_residuals(model)
     report = None
     if config.pretrained:
         report = load_weights(model, config.pretrained, name, **kwargs)

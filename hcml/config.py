@@ -43,6 +43,9 @@ class BackboneConfig:
     HF_HUB_OFFLINE=1), anything else = path of a .safetensors or .pth file with timm's parameter names."""
     drop_rate: float = 0.0
     """Dropout in front of the classifier."""
+    zero_init_last: bool = False
+    """Keep timm's zero for the last norm of each residual block of a fresh network. Off, because a block that starts
+    as the identity hides what temporal modelling does in front of its first convolution; weights overwrite it."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.drop_rate < 1:
@@ -232,7 +235,9 @@ class SamplingConfig:
         _at_least("sampling.frame_stride", self.frame_stride, 1)
         _at_least("sampling.first_frame", self.first_frame, -1)
         if self.first_frame >= 0 and self.mode != "dense":
-            raise ConfigError(f"sampling.first_frame={self.first_frame} needs sampling.mode=dense: uniform sampling has no window")
+            raise ConfigError(
+                f"sampling.first_frame={self.first_frame} needs sampling.mode=dense: uniform sampling has no window"
+            )
 
 
 @dataclass
@@ -377,7 +382,11 @@ class PretrainRun:
         _check_clip(self.model, self.sampling, self.transform, "pretrain")
         contrast = self.objective.contrast
         if self.model.levels >= 2 and contrast.weight > 0:
-            if self.model.motion.pairing == "causal" and self.model.temporal.mode != "none" and not self.model.temporal.causal:
+            if (
+                self.model.motion.pairing == "causal"
+                and self.model.temporal.mode != "none"
+                and not self.model.temporal.causal
+            ):
                 raise ConfigError(
                     "temporal.causal=false lets a query see the frames it must predict: contrastive pretraining "
                     "needs temporal.causal=true (or motion.pairing=lookahead, an ablation whose rows say so)"

@@ -103,3 +103,35 @@ def _beta_cdf(x: float, a: float, b: float) -> float:
         if abs(d * c - 1) < 1e-15:
             break
     return math.exp(log_front) * fraction / a
+
+
+def binomial_interval(trials: int, share: float, confidence: float = 0.99) -> tuple[int, int]:
+    """(low, high): the counts between which a binomial variable lies, with each tail beyond them at most
+    (1 - confidence) / 2.
+
+    Raises:
+        ValueError: if not trials >= 1, 0 < share < 1 and 0 < confidence < 1.
+    """
+    if trials < 1 or not 0 < share < 1 or not 0 < confidence < 1:
+        raise ValueError(f"trials={trials}, share={share}, confidence={confidence}: no binomial interval")
+    tail = (1 - confidence) / 2
+    whole = math.lgamma(trials + 1)
+    mass = [
+        math.exp(
+            whole
+            - math.lgamma(k + 1)
+            - math.lgamma(trials - k + 1)
+            + k * math.log(share)
+            + (trials - k) * math.log1p(-share)
+        )
+        for k in range(trials + 1)
+    ]
+    below, low = mass[0], 0
+    while below <= tail:
+        low += 1
+        below += mass[low]
+    above, high = mass[trials], trials
+    while above <= tail:
+        high -= 1
+        above += mass[high]
+    return low, high

@@ -93,6 +93,14 @@ class Assignment:
         }
         write_json(self.folder / "status.json", status)
 
+    def close(self, state: str, message: str = "") -> None:
+        """The last status of a run that did not finish. On a full disk the one before stays: the run then counts as
+        interrupted, which it is."""
+        try:
+            self.write_status(state, message)
+        except OSError as error:
+            log.error("status.json cannot be written (%s); the run is %s: %s", error, state, message)
+
 
 def main(arguments: list[str] | None = None, work: Work | None = None) -> int:
     """Execute the run in the folder named by the only argument; returns the exit code."""
@@ -113,6 +121,9 @@ def main(arguments: list[str] | None = None, work: Work | None = None) -> int:
     except Locked as error:
         print(error, file=sys.stderr)
         return IN_USE
+    except OSError as error:  # of the folder itself: what the run raises ends in its status
+        print(f"{job.folder} cannot be written ({error}): free some space and start the run again", file=sys.stderr)
+        return FAILED
 
 
 def execute(job: Assignment, work: Work) -> int:
@@ -126,9 +137,9 @@ def execute(job: Assignment, work: Work) -> int:
         force=True,
     )
     faulthandler.enable()
-    job.write_status("running")
     started = now()
     try:
+        job.write_status("running")
         record = work(job)
         if record:
             from results.record import write_record
@@ -136,14 +147,14 @@ def execute(job: Assignment, work: Work) -> int:
             write_record(job.folder / "record.json", record | {"started": started, "finished": now()})
     except Preempted as stop:
         log.info("%s", stop)
-        job.write_status("preempted", str(stop))
+        job.close("preempted", str(stop))
         return PREEMPTED
     except KeyboardInterrupt:
-        job.write_status("preempted", "stopped from outside")
+        job.close("preempted", "stopped from outside")
         return PREEMPTED
     except BaseException as error:
         log.error("failed:\n%s", traceback.format_exc().rstrip())
-        job.write_status("failed", f"{type(error).__name__}: {error}")
+        job.close("failed", f"{type(error).__name__}: {error}")
         if not isinstance(error, Exception):
             raise
         return FAILED

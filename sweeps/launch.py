@@ -18,6 +18,7 @@ from sweeps.identity import PlannedRun
 from sweeps.plan import Entry, Plan, make_plan
 from sweeps.provenance import ROOT, code_state, snapshot
 from sweeps.resolve import ConfigProblems, resolve
+from sweeps.schema import unknown_keys
 from sweeps.show import clock, outcome_table, plan_table
 from sweeps.store import FolderError, Store
 
@@ -64,6 +65,8 @@ def resolve_jobs(composed: Sequence[tuple[Sequence[str], DictConfig | Exception]
             if isinstance(config, Exception):
                 raise config
             settings: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+            if unknown := list(unknown_keys(settings)):
+                raise ConfigProblems(unknown)
             jobs.append(Job(tuple(overrides), settings, Runtime(**settings["runtime"]), tuple(resolve(settings))))
         except ConfigProblems as error:
             for problem in error.problems:
@@ -109,10 +112,18 @@ def launch(composed: Sequence[tuple[Sequence[str], DictConfig | Exception]], exe
         except (OSError, RuntimeError, ValueError) as error:
             print(f"preparing the benchmark failed: {type(error).__name__}: {error}", file=sys.stderr)
             return SOME_FAILED
-        executor = executor or LocalExecutor(snapshot(store.root / "_code"))
+        try:
+            executor = executor or LocalExecutor(snapshot(store.root / "_code"))
+        except OSError as error:
+            print(f"cannot write to {store.root} ({error}): free some space, or set paths.runs", file=sys.stderr)
+            return SOME_FAILED
         outcomes = executor.execute(plan, lambda entry: _freeze(entry, jobs, store, data_root, code))
     print("\n" + outcome_table(plan, outcomes))
-    show_results(plan, store)
+    try:
+        show_results(plan, store)
+    except OSError as error:
+        print(f"the tables cannot be written ({error}): type the command again when they can", file=sys.stderr)
+        return SOME_FAILED
     return SOME_FAILED if any(outcome.bad for outcome in outcomes.values()) else SUCCESS
 
 

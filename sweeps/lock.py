@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import logging
 import os
 import socket
 import threading
@@ -13,6 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+
+log = logging.getLogger(__name__)
 
 
 class Locked(RuntimeError):
@@ -84,15 +87,20 @@ class FolderLock:
 
     def _beat_forever(self) -> None:
         while not self._stop.wait(self.heartbeat):
-            with _guard(self.path):
-                owner = read_owner(self.path)
-                lost = owner is None or owner.get("token") != self.token
+            try:
+                with _guard(self.path):
+                    owner = read_owner(self.path)
+                    lost = owner is None or owner.get("token") != self.token
+                    if not lost:
+                        self._write()
                 if not lost:
-                    self._write()
+                    self.beat()
+            except OSError as error:  # a disk that is full for a while must not end the heartbeat for good
+                log.warning("no heartbeat in %s: %s", self.path.parent, error)
+                continue
             if lost:
                 self.on_lost()
                 return
-            self.beat()
 
 
 class _guard:

@@ -170,7 +170,7 @@ def _model(settings: Settings) -> ModelConfig:
         file_hash(pretrained, "backbone.pretrained")  # a missing file is a problem of the job, told with the others
     if settings["init"] == "weights" and not pretrained:
         raise ConfigError("init=weights needs backbone.pretrained=timm or backbone.pretrained=FILE")
-    backbone = BackboneConfig(name=resolve_name(given["name"], pretrained), pretrained=pretrained)
+    backbone = BackboneConfig(**(given | {"name": resolve_name(given["name"], pretrained), "pretrained": pretrained}))
     temporal = TemporalConfig(**settings["temporal"])
     if temporal.mode == "none":
         temporal = TemporalConfig()

@@ -1,12 +1,17 @@
 """The schema of everything that can be typed behind `python sweeps/run.py`.
 
 It composes the dataclasses of hcml.config, so a key's meaning is documented there, once. Hydra refuses any key that
-is not in it. Values that must agree (frames, sizes, seeds) are single-sourced by interpolation in conf/config.yaml.
+is not in it, unless it is typed with a `+`: those are found here. Values that must agree (frames, sizes, seeds) are
+single-sourced by interpolation in conf/config.yaml.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import difflib
+import types
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, is_dataclass
+from typing import Any, get_args, get_origin, get_type_hints
 
 from hydra.core.config_store import ConfigStore
 
@@ -122,3 +127,19 @@ class ExperimentConfig:
 def register() -> None:
     """Make the schema known to Hydra as `base_config` (idempotent)."""
     ConfigStore.instance().store(name="base_config", node=ExperimentConfig)
+
+
+def unknown_keys(settings: Mapping[str, Any], known: type = ExperimentConfig, where: str = "") -> Iterator[str]:
+    """What is wrong with keys of `settings` (an ExperimentConfig as plain types) that the schema does not have: Hydra
+    appends whatever is typed as `+key=value`, and nothing would ever read it."""
+    hints = get_type_hints(known)
+    for key, value in settings.items():
+        if key not in hints:
+            near = difflib.get_close_matches(str(key), hints, n=1)
+            hint = f"did you mean {where}{near[0]}?" if near else f"there are: {', '.join(hints)}"
+            yield f"unknown key {where}{key}: {hint}"
+            continue
+        kinds = get_args(hints[key]) if get_origin(hints[key]) is types.UnionType else (hints[key],)
+        inner = next((kind for kind in kinds if is_dataclass(kind)), None)
+        if isinstance(value, Mapping) and isinstance(inner, type):
+            yield from unknown_keys(value, inner, f"{where}{key}.")

@@ -48,7 +48,7 @@ def draw_scene(spec: Spec, subset: str, class_name: str, index: int) -> Scene:
     reach = int(np.ceil(np.abs(motion.camera).max())) + 2
     mean = rng.uniform(0.2, 0.8, 3)
     grey = draw_texture(rng, spec.size + 2 * reach, str(families[0]), rng.uniform(0.9, 1.5))
-    background = colour_texture(grey, mean, _colour_axis(rng, rng.uniform(0.06, 0.12)))
+    background = colour_texture(grey, mean, _colour_axis(rng, rng.uniform(*spec.background_contrast)))
     sprites = []
     for radius, family, shape in zip(motion.radii, families[1:], shapes, strict=True):
         side = 2 * int(np.ceil(EXTENT * radius + MAX_EDGE)) + 3

@@ -81,6 +81,8 @@ class Spec:
     """relation: speed of the pair's centre, as a share of the speed."""
     relation_spread: float = 0.3
     """relation: the centre is, in the middle of the video, uniform in a central square of this share of the frame."""
+    background_contrast: tuple[float, float] = (0.06, 0.12)
+    """Standard deviation of the background's texture around its mean colour (0..1), drawn within this range."""
     contrast: float = 0.22
     """Least difference between the mean brightness (0..1) of a sprite and of the background."""
 

@@ -15,9 +15,7 @@ from hcml.motion.semantic import SemanticMotion
 class Level(nn.Module):
     """One step of the hierarchy: the motion block of a map and its fusion into that map."""
 
-    def __init__(
-        self, level: int, map_size: tuple[int, int, int], motion: MotionConfig, fusion: FusionConfig
-    ) -> None:
+    def __init__(self, level: int, map_size: tuple[int, int, int], motion: MotionConfig, fusion: FusionConfig) -> None:
         super().__init__()
         channels, height, width = map_size
         if level == 1:
@@ -50,9 +48,16 @@ class Hierarchy(nn.Module):
         """Parameters that the losses of levels 1..active_levels reach: not the top level's fusion, behind which
         there is no loss."""
         for i in range(active_levels):
-            yield from self.levels[i].motion.named_parameters(prefix=f"levels.{i}.motion")
+            level = self.level(i)
+            yield from level.motion.named_parameters(prefix=f"levels.{i}.motion")
             if i + 1 < active_levels:
-                yield from self.levels[i].fusion.named_parameters(prefix=f"levels.{i}.fusion")
+                yield from level.fusion.named_parameters(prefix=f"levels.{i}.fusion")
+
+    def level(self, index: int) -> Level:
+        """Level `index` + 1."""
+        level = self.levels[index]
+        assert isinstance(level, Level)
+        return level
 
 
 class Embedding:
@@ -76,7 +81,7 @@ class Embedding:
         """Tap `index` (0 = level 1): [B * T, C, h, w] -> the same shape."""
         if index >= self.active_levels:
             return feature_map
-        level = self.hierarchy.levels[index]
+        level = self.hierarchy.level(index)
         maps = feature_map.view(-1, self.num_frames, *feature_map.shape[1:])
         seen = maps.detach() if self.hierarchy.detach_levels and index > 0 else maps
         motion = level.motion(seen)

@@ -13,7 +13,7 @@ from hcml.motion.cost_volume import cost_volume, fitting_displacement
 class PrimeMotion(nn.Module):
     """Map [B, T, C, h, w] -> P_1 [B, T - 1, D, h, w]; P_1[:, t - 1] is the motion arriving at frame t.
 
-    1x1 reduction to D channels, L2 normalisation over channels, then by `config.prime` a cost volume, the feature
+    1x1 reduction to D channels, centring over the frame, L2 normalisation over channels, then by `config.prime` a cost volume, the feature
     difference or both, then two 3x3 convolutions.
 
     Args:
@@ -41,7 +41,11 @@ class PrimeMotion(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         batch = maps.shape[0]
-        reduced = F.normalize(self.reduce(maps.flatten(0, 1)).float(), dim=1).to(maps.dtype)
+        reduced = self.reduce(maps.flatten(0, 1)).float()
+        # Maps behind a ReLU share a large mean, next to which all places look alike: centred, correlations use all of
+        # -1..1, and level 1 learns about twice as fast.
+        reduced = reduced - reduced.mean(dim=(2, 3), keepdim=True)
+        reduced = F.normalize(reduced, dim=1).to(maps.dtype)
         current, reference = pair_frames(unfold_time(reduced, batch), self.config)
         parts = []
         if self.config.prime in ("cost_volume", "both"):

@@ -44,6 +44,6 @@ class SemanticMotion(nn.Module):
         current, reference = pair_frames(reduced, self.config)
         parts = [current, current - reference]
         if self.config.semantic_cost_volume:
-            unit = (F.normalize(x.float(), dim=1).to(x.dtype) for x in (current, reference))
-            parts.append(cost_volume(*unit, self.max_displacement))
+            a, b = (F.normalize(x.float(), dim=1).to(x.dtype) for x in (current, reference))
+            parts.append(cost_volume(a, b, self.max_displacement))
         return unfold_time(self.convs(concatenate(parts)), batch)

@@ -57,7 +57,12 @@ class Places:
 
 def grid(batch: int, times: range, height: int, width: int) -> Places:
     """All places of `batch` clips at `times`, in (clip, time, y, x) order."""
-    axes = (torch.arange(batch), torch.tensor(list(times), dtype=torch.int64), torch.arange(height), torch.arange(width))
+    axes = (
+        torch.arange(batch),
+        torch.tensor(list(times), dtype=torch.int64),
+        torch.arange(height),
+        torch.arange(width),
+    )
     return Places(*(axis.flatten() for axis in torch.meshgrid(*axes, indexing="ij")))
 
 

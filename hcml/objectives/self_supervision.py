@@ -80,9 +80,7 @@ class SelfSupervision(nn.Module):
         predicted = self.predictors[level - 2](motion.flatten(0, 1))
         return unit(predicted.view(motion.shape))
 
-    def contrast(
-        self, prediction: Tensor, target: Tensor, drawn: Drawn
-    ) -> tuple[Contrast, Tensor]:
+    def contrast(self, prediction: Tensor, target: Tensor, drawn: Drawn) -> tuple[Contrast, Tensor]:
         """InfoNCE of a level; also returns the queries [Q, D]. `target`: the pooled P_(l-1), L2-normalised."""
         queries = drawn.queries.of(prediction)
         keys = drawn.keys.of(target)
@@ -91,9 +89,7 @@ class SelfSupervision(nn.Module):
         )
         return result, queries
 
-    def forward(
-        self, clip: Tensor, motion: list[Tensor], active_levels: int, generator: torch.Generator
-    ) -> Losses:
+    def forward(self, clip: Tensor, motion: list[Tensor], active_levels: int, generator: torch.Generator) -> Losses:
         """Losses of levels 1..active_levels.
 
         Args:
@@ -120,9 +116,7 @@ class SelfSupervision(nn.Module):
                 losses.stats[f"rank_{level}"] = effective_rank(vectors)
         return losses
 
-    def _contrast_level(
-        self, losses: Losses, motion: list[Tensor], level: int, generator: torch.Generator
-    ) -> None:
+    def _contrast_level(self, losses: Losses, motion: list[Tensor], level: int, generator: torch.Generator) -> None:
         config = self.objective.contrast
         pooled = pool_target(motion[level - 2], *motion[level - 1].shape[-2:])
         drawn = draw_places(pooled, level, config, generator)

@@ -24,7 +24,7 @@ from hcml.training.costs import gmacs, num_parameters, peak_memory_mb
 from hcml.training.finetune import check_labels, group_mask
 from hcml.training.loop import OnStep
 from hcml.training.progress import ProgressReport
-from hcml.training.transfer import build_without_weights, load_model, read_weights
+from hcml.training.transfer import build_without_weights, check_same_model, load_model, read_weights
 
 
 @dataclass(frozen=True)
@@ -126,8 +126,10 @@ def run_test(
     device = pick_device(runtime)
     manifest = data.test
     check_labels(manifest, config.model.num_classes, config.within_group)
+    payload = read_weights(parent, "finetune")
+    check_same_model(payload, config.model, parent)
     model = build_without_weights(config.model)
-    load_model(model, read_weights(parent, "finetune")["model"], parent, classifier=True)
+    load_model(model, payload["model"], parent, classifier=True)
     place_module(model, device, config.compute)
     model.requires_grad_(False).eval()
     dataset = ViewDataset(

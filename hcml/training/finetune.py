@@ -20,7 +20,7 @@ from hcml.training.arithmetic import autocast, pick_device, place_module, set_up
 from hcml.training.costs import gmacs, num_parameters, peak_memory_mb
 from hcml.training.loop import Batch, OnStep, train_loop
 from hcml.training.pretrain import training_report
-from hcml.training.transfer import build_without_weights, load_model, read_weights, save_weights
+from hcml.training.transfer import build_without_weights, check_same_model, load_model, read_weights, save_weights
 from hcml.weights import file_sha256
 
 
@@ -137,8 +137,10 @@ def run_finetune(
     if parent is None:
         model = build_model(config.model)
     else:
+        payload = read_weights(parent, "pretrain")
+        check_same_model(payload, config.model, parent)
         model = build_without_weights(config.model)
-        load_model(model, read_weights(parent, "pretrain")["model"], parent, classifier=False)
+        load_model(model, payload["model"], parent, classifier=False)
         identity["parent_sha256"] = file_sha256(parent)
     heads = None
     if config.auxiliary_weight > 0 and config.objective is not None:

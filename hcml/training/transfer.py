@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from torch import nn
 from hcml.backbone import resolve_name
 from hcml.config import ModelConfig
 from hcml.model import HCML, build_model
-from hcml.training.checkpoint import CheckpointError, read_file, write_file
+from hcml.training.checkpoint import CheckpointError, differences, read_file, write_file
 from hcml.weights import classifier_prefixes
 
 WEIGHTS = "weights.pt"
@@ -41,6 +42,32 @@ def read_weights(path: Path, phase: str) -> dict[str, Any]:
     if payload["phase"] != phase:
         raise CheckpointError(f"{path} comes from a {payload['phase']} run; the weights of a {phase} run are needed")
     return payload
+
+
+def check_same_model(payload: Mapping[str, Any], config: ModelConfig, source: Path) -> None:
+    """CheckpointError, naming the keys that differ, unless a ``weights.pt`` was written by the model of ``config``.
+
+    The tensors alone do not show it: a temporal shift, a static input or another pairing in time has none of its own.
+    Number of classes, frames and pixels may differ, and so may what only matters while training.
+    """
+    if different := differences(_architecture(payload["config"]["model"]), _architecture(asdict(config))):
+        raise CheckpointError(
+            f"{source} belongs to another model: {'; '.join(different)}. Give this run the settings of the one that "
+            "wrote it, or another file"
+        )
+
+
+def _architecture(model: Mapping[str, Any]) -> dict[str, Any]:
+    """What two models must share for one to compute with the other's weights, as nested plain types."""
+    backbone, temporal = model["backbone"], model["temporal"]
+    found: dict[str, Any] = {
+        "backbone": {"name": resolve_name(backbone["name"], backbone["pretrained"])},
+        "temporal": temporal if temporal["mode"] != "none" else {"mode": "none"},
+        "levels": model["levels"],
+    }
+    if model["levels"]:
+        found["motion"] = {key: value for key, value in model["motion"].items() if key != "detach_levels"}
+    return found
 
 
 def build_without_weights(config: ModelConfig) -> HCML:
@@ -79,7 +106,7 @@ def load_model(model: HCML, state: dict[str, Any], source: Path, classifier: boo
     if any(problems.values()):
         lists = "; ".join(f"{len(keys)} {kind}: {', '.join(keys[:12])}" for kind, keys in problems.items() if keys)
         raise CheckpointError(
-            f"{source} does not hold this model: all tensors must match ({lists}). Backbone, temporal mode, levels "
-            "and motion options must be those of the run that wrote it"
+            f"{source} does not hold this model: all tensors must match ({lists}). The file was "
+            "changed, or another version of this code wrote it"
         )
     model.load_state_dict(state)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from results.stats import chance, clopper_pearson, successes, summarise
+from results.stats import binomial_interval, chance, clopper_pearson, successes, summarise
 
 
 def test_summary_of_three_values() -> None:
@@ -75,3 +75,11 @@ def test_chance() -> None:
     assert chance(12) == pytest.approx(8.3333, abs=1e-4)
     with pytest.raises(ValueError, match="num_classes=0"):
         chance(0)
+
+
+@pytest.mark.parametrize(("trials", "share"), [(200, 0.25), (800, 0.25), (10, 0.5), (1, 0.9)])
+def test_binomial_interval_holds_what_it_says(trials: int, share: float) -> None:
+    low, high = binomial_interval(trials, share, 0.99)
+    mass = [math.comb(trials, k) * share**k * (1 - share) ** (trials - k) for k in range(trials + 1)]
+    assert sum(mass[:low]) <= 0.005 and sum(mass[high + 1 :]) <= 0.005
+    assert sum(mass[: low + 1]) > 0.005 and sum(mass[high:]) > 0.005

@@ -37,6 +37,11 @@ def work(job):
         os.kill(os.getpid(), signal.SIGKILL)
     if what == "preempt":
         raise Preempted(3, "SIGTERM")
+    if what == "full":
+        def full(*_):
+            raise OSError(28, "No space left on device")
+        sweeps.job.write_json = full
+        full()
     if what == "wait":
         (job.folder / "waiting").touch()
         signal.pause()
@@ -169,6 +174,15 @@ def test_a_full_disk_fails_the_run_and_not_the_sweep(settings, store):
 
     outcomes = LocalExecutor(ROOT, report=lambda line: None).execute(plan, prepare)
     assert [outcome.state for outcome in outcomes.values()] == ["failed", "blocked"]
+
+
+def test_a_run_that_cannot_even_write_its_status_goes_on_later(sweep, store):
+    states, _ = sweep(pretrain="full")
+    assert states["pretrain1"] == "failed" and states["test0"] == "done"
+    (folder,) = store.root.glob("pretrain/*")
+    assert "No space left on device" in (folder / "log.txt").read_text()
+    assert not (folder / "lock.json").exists()
+    assert sweep()[0]["test1"] == "done"
 
 
 def test_only_done_and_skipped_are_good():

@@ -35,6 +35,17 @@ def test_a_problem_of_all_jobs_is_said_once(composed):
     assert list(error.value.problems.values()) == [[]] and "in:" not in str(error.value)
 
 
+def test_a_key_appended_with_a_plus_is_refused_too(composed):
+    """Hydra itself advises the plus when a key is misspelt, and would then carry the key along unread."""
+    rows = jobs(composed, ["+finetune.optim.lrr=1", "+nonsense=1", "levels=1"], ["levels=1"])
+    with pytest.raises(launch.BadJobs) as error:
+        launch.resolve_jobs(rows)
+    first, second = error.value.problems
+    assert first == "unknown key finetune.optim.lrr: did you mean finetune.optim.lr?"
+    assert second.startswith("unknown key nonsense: there are: phase, seed, init,")
+    launch.resolve_jobs(jobs(composed, ["+benchmark@pretrain.benchmark=synthmotion"]))
+
+
 def test_settings_of_the_whole_sweep_cannot_be_swept(composed):
     with pytest.raises(launch.BadJobs, match="whole sweep"):
         launch.resolve_jobs(jobs(composed, ["paths.runs=a"], ["paths.runs=b"]))
@@ -75,6 +86,25 @@ def test_the_exit_code_follows_the_runs(composed, tmp_path, quiet, capsys, state
 
     assert launch.launch(jobs(composed, ["levels=0", f"paths.runs={tmp_path}/runs"]), Fake()) == code
     assert f"2 {state}" in capsys.readouterr().out
+
+
+def test_a_full_disk_is_a_reason_and_no_traceback(composed, tmp_path, quiet, monkeypatch, capsys):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    class Fake:
+        def execute(self, plan, prepare):
+            return {entry.run.run_id: Outcome("done") for entry in plan.entries}
+
+    rows = jobs(composed, ["levels=0", f"paths.runs={tmp_path}/runs"])
+    with monkeypatch.context() as patch:
+        patch.setattr(launch, "snapshot", full)
+        assert launch.launch(rows) == launch.SOME_FAILED
+    assert "No space left on device" in capsys.readouterr().err
+    monkeypatch.setattr(launch, "show_results", full)
+    assert launch.launch(rows, Fake()) == launch.SOME_FAILED
+    shown = capsys.readouterr()
+    assert "2 done" in shown.out and "the tables cannot be written" in shown.err
 
 
 def test_the_estimate_multiplies_clips_by_speed(composed, settings, tmp_path, quiet):

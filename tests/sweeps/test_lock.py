@@ -84,6 +84,21 @@ def test_the_heartbeat_beats_and_notices_a_takeover(tmp_path):
     assert read_owner(tmp_path / "lock.json")["token"] == "other", "a lock that is not ours any more must stay"
 
 
+def test_the_heartbeat_survives_a_disk_that_is_full_for_a_while(tmp_path):
+    beats, failures = [], iter([OSError(28, "No space left on device")] * 3)
+
+    def beat():
+        beats.append(1)
+        for failure in failures:
+            raise failure
+
+    with FolderLock(tmp_path, heartbeat=0.02, beat=beat):
+        deadline = time.monotonic() + 5
+        while len(beats) < 6 and time.monotonic() < deadline:
+            time.sleep(0.01)
+    assert len(beats) >= 6
+
+
 def test_write_json_leaves_the_old_file_when_it_fails(tmp_path):
     write_json(tmp_path / "a.json", {"a": 1})
     with pytest.raises(TypeError):

@@ -92,6 +92,7 @@ def test_what_cannot_change_the_science_is_no_identity(settings, override):
         ("motion.dim=16", 0),
         ("compute.threads=1", 0),
         ("benchmark.train_per_class=20", 0),
+        ("backbone.drop_rate=0.1", 0),
         ("pretrain.seed=5", 0),
         ("finetune.optim.lr=0.01", 1),
         ("finetune.label_smoothing=0.1", 1),

@@ -3,7 +3,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,7 +31,8 @@ CPU = torch.device("cpu")
 @pytest.fixture
 def parent(test_config: Make, tmp_path: Path) -> Path:
     torch.manual_seed(1)
-    return save_weights(tmp_path / "parent", build_model(test_config().model), {"phase": "finetune"}, 6)
+    model = test_config().model
+    return save_weights(tmp_path / "parent", build_model(model), {"phase": "finetune", "model": asdict(model)}, 6)
 
 
 def rows_of(folder: Path) -> list[dict[str, str]]:
@@ -149,7 +150,7 @@ def test_an_unreadable_video_is_listed_and_never_replaced(
 def test_weights_that_do_not_fit_are_refused(
     test_config: Make, data: Data, tmp_path: Path, runtime: Runtime, parent: Path
 ) -> None:
-    with pytest.raises(CheckpointError, match="missing: hierarchy"):
+    with pytest.raises(CheckpointError, match="levels: checkpoint has 2, this run has 3"):
         run_test(test_config(model={"levels": 3}), data, tmp_path / "run", runtime, parent)
 
 

@@ -140,7 +140,7 @@ def test_impossible_starts_are_refused(
         finetune(finetune_config, data, tmp_path, runtime, init="run")
     with pytest.raises(ConfigError, match="init=scratch does not read"):
         finetune(finetune_config, data, tmp_path, runtime, parent)
-    with pytest.raises(CheckpointError, match="missing: hierarchy"):
+    with pytest.raises(CheckpointError, match="levels: checkpoint has 2, this run has 3"):
         finetune(finetune_config, data, tmp_path, runtime, parent, init="run", model={"levels": 3})
     with pytest.raises(ConfigError, match="num_classes=5 but tiny has 4 classes"):
         finetune(finetune_config, data, tmp_path, runtime, model={"num_classes": 5})

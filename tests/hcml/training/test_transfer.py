@@ -1,13 +1,14 @@
 from collections.abc import Callable
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from hcml.config import BackboneConfig, ModelConfig, MotionConfig
+from hcml.config import BackboneConfig, FusionConfig, ModelConfig, MotionConfig, TemporalConfig
 from hcml.model import build_model
 from hcml.training.checkpoint import CheckpointError
-from hcml.training.transfer import build_without_weights, load_model, read_weights, save_weights
+from hcml.training.transfer import build_without_weights, check_same_model, load_model, read_weights, save_weights
 
 Make = Callable[..., ModelConfig]
 
@@ -55,6 +56,40 @@ def test_weights_of_another_phase_or_kind_are_refused(model_config: Make, tmp_pa
     torch.save(model.state_dict(), tmp_path / "bare.pt")
     with pytest.raises(CheckpointError, match="backbone.pretrained=FILE"):
         read_weights(tmp_path / "bare.pt", "pretrain")
+
+
+@pytest.mark.parametrize(
+    ("change", "key"),
+    [
+        ({"levels": 1}, "levels"),
+        ({"backbone": BackboneConfig("test_resnet.r160_in1k")}, "backbone.name"),
+        ({"temporal": TemporalConfig("shift")}, "temporal.mode"),
+        ({"motion": MotionConfig(input="static")}, "motion.input"),
+        ({"motion": MotionConfig(pairing="lookahead")}, "motion.pairing"),
+    ],
+)
+def test_weights_of_another_model_are_refused_naming_the_keys(model_config: Make, change: dict, key: str) -> None:
+    """Of these only `levels` shows in the tensors."""
+    payload = {"config": {"model": asdict(model_config())}}
+    check_same_model(payload, model_config(), Path("weights.pt"))
+    with pytest.raises(CheckpointError, match=rf"weights\.pt belongs to another model: .*{key}: checkpoint has "):
+        check_same_model(payload, replace(model_config(), **change), Path("weights.pt"))
+
+
+def test_what_may_differ_from_the_parent(model_config: Make) -> None:
+    payload = {"config": {"model": asdict(model_config(levels=0))}}
+    same = model_config(
+        levels=0,
+        num_classes=9,
+        num_frames=3,
+        input_size=64,
+        motion=MotionConfig(dim=8),
+        temporal=TemporalConfig(fold_div=4),
+    )
+    check_same_model(payload, same, Path("weights.pt"))
+    payload = {"config": {"model": asdict(model_config())}}
+    trained = model_config(fusion=FusionConfig("zero"), motion=MotionConfig(detach_levels=True))
+    check_same_model(payload, trained, Path("weights.pt"))
 
 
 def test_a_parent_makes_imagenet_weights_unnecessary() -> None:

@@ -1,0 +1,54 @@
+"""The judgement alone; the runs it judges are ordinary runs."""
+
+import pandas as pd
+import pytest
+
+from sweeps import calibrate
+
+TIERS = ("direction", "change", "order", "relation")
+
+
+def rows(bag: float = 25.0, single: float = 25.0, shift: float = 60.0) -> pd.DataFrame:
+    def row(temporal: str, frames: int, top1: float, first_frame: int = -1) -> dict[str, object]:
+        tiers = {f"group.{tier}.top1": top1 for tier in TIERS} | {f"group.{tier}.videos": 200 for tier in TIERS}
+        return {
+            "phase": "test",
+            "temporal": temporal,
+            "test.benchmark.version": "calibration",
+            "test.model.num_frames": frames,
+            "test.sampling.first_frame": first_frame,
+            "metric.top1": top1,
+            "metric.videos": 800,
+            **tiers,
+        }
+
+    singles = [row("none", 1, single, index) for index in range(calibrate.FRAMES)]
+    return pd.DataFrame([row("none", 8, bag), row("shift", 8, shift), *singles])
+
+
+def verdicts(frame: pd.DataFrame) -> dict[str, bool]:
+    return {name: ok for name, _, ok in calibrate.judge(frame)}
+
+
+def test_all_as_it_must_be() -> None:
+    found = verdicts(rows())
+    assert len(found) == calibrate.FRAMES + 3 and all(found.values())
+
+
+@pytest.mark.parametrize(
+    ("changes", "broken"),
+    [
+        ({"bag": 33.0}, "bag of frames"),
+        ({"single": 31.0}, "single frame 0"),
+        ({"shift": 28.0}, "r18, temporal=shift"),
+        ({"shift": 90.0}, "r18, temporal=shift"),
+    ],
+)
+def test_what_breaks_it(changes: dict[str, float], broken: str) -> None:
+    assert not verdicts(rows(**changes))[broken]
+
+
+def test_a_missing_reference_does_not_pass() -> None:
+    frame = rows()
+    assert not verdicts(frame[frame["temporal"] != "shift"])["r18, temporal=shift"]
+    assert not verdicts(frame[frame["test.sampling.first_frame"] != 7])["single frame 7"]
