@@ -20,8 +20,6 @@ ROOT = Path(__file__).resolve().parents[1]
 if __name__ == "__main__":
     sys.path[0] = str(ROOT)
 
-import pandas as pd  # noqa: E402
-
 from benchmarks.synthmotion import oracle  # noqa: E402
 from benchmarks.synthmotion.spec import TIERS, VERSIONS  # noqa: E402
 from results.collect import collect  # noqa: E402
@@ -46,8 +44,11 @@ def commands(paths: list[str]) -> list[list[str]]:
     return [[*start, "temporal=none,shift"], [*start, *SINGLE_FRAME, frames]]
 
 
-def judge(frame: pd.DataFrame) -> list[tuple[str, str, bool]]:
-    """(reference, figures, whether it is as it must be) for each reference; what is missing is not."""
+def judge(frame: Any) -> list[tuple[str, str, bool]]:
+    """(reference, figures, whether it is as it must be) for each reference; what is missing is not.
+
+    `frame`: the DataFrame of results.collect.
+    """
     tests = frame[(frame["phase"] == "test") & (frame["test.benchmark.version"] == "calibration")]
     clips = tests[tests["test.model.num_frames"] > 1]
     lines = [_at_chance("bag of frames", clips[clips["temporal"] == "none"])]
@@ -68,12 +69,12 @@ def oracle_accuracy() -> dict[str, float]:
     return oracle.accuracy("test", 100, VERSIONS["calibration"])
 
 
-def _per_tier(rows: pd.DataFrame) -> dict[str, float]:
+def _per_tier(rows: Any) -> dict[str, float]:
     """Per tier, the mean over the given runs (seeds)."""
     return {tier: float(rows[f"group.{tier}.top1"].mean()) for tier in TIERS} if len(rows) else {}
 
 
-def _at_chance(name: str, rows: pd.DataFrame) -> tuple[str, str, bool]:
+def _at_chance(name: str, rows: Any) -> tuple[str, str, bool]:
     if not len(rows):
         return name, "missing", False
     row: Any = rows.iloc[0]

@@ -10,6 +10,7 @@ import ctypes
 import faulthandler
 import logging
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -159,6 +160,8 @@ def execute(job: Assignment, work: Work) -> int:
             raise
         return FAILED
     job.write_status("done")
+    # weights.pt is what is left to read; the two checkpoints are three times as large each.
+    shutil.rmtree(job.folder / "checkpoints", ignore_errors=True)
     return DONE
 
 

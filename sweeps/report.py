@@ -24,7 +24,7 @@ def report(runs: Path, folders: Sequence[Path], expected: Iterable[Mapping[str, 
     _, problems = make_tables([runs], runs / "tables")
     tables = all_tables(collect(*folders), expected) if folders else []
     accuracy = [table for table in tables if table.name in SHOWN]
-    text = "\n".join(markdown(table) for table in accuracy or tables)
+    text = "\n".join(markdown(table, runs=False) for table in accuracy or tables)
     if not text:
         return ""
     lines = [text.rstrip(), "", f"tables of all runs: {runs / 'tables'}"]

@@ -13,8 +13,8 @@ from hcml.motion.cost_volume import cost_volume, fitting_displacement
 class PrimeMotion(nn.Module):
     """Map [B, T, C, h, w] -> P_1 [B, T - 1, D, h, w]; P_1[:, t - 1] is the motion arriving at frame t.
 
-    1x1 reduction to D channels, centring over the frame, L2 normalisation over channels, then by `config.prime` a cost volume, the feature
-    difference or both, then two 3x3 convolutions.
+    1x1 reduction to D channels, centring over the frame, L2 normalisation over channels, then by `config.prime` a
+    cost volume, the feature difference or both, then two 3x3 convolutions.
 
     Args:
         channels: C of the tapped map.

@@ -31,8 +31,8 @@ class DisplacementHead(nn.Module):
         self.max_displacement = max_displacement
         last = nn.Conv2d(dim, 2, 3, padding=1)
         with torch.no_grad():  # start near zero motion, whose error is the yardstick
-            last.weight.mul_(0.1)
-            nn.init.zeros_(last.bias)
+            for parameter in last.parameters():
+                parameter.mul_(0.1)
         self.layers = nn.Sequential(nn.Conv2d(dim, dim, 3, padding=1), nn.ReLU(inplace=True), last)
 
     def forward(self, motion: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
