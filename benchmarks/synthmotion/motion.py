@@ -19,8 +19,8 @@ import numpy as np
 from benchmarks.synthmotion.spec import CLASSES, STREAMS, SUBSETS, TIER_OF, Spec, SpecError
 
 NUM_ACTORS = 3
-"""direction, change, order: sprites with the identical motion, a third of the torus apart on a diagonal, so that
-(a margin being narrower than a third) at least one of them has its centre in view at any time."""
+"""direction, change, order: sprites with the identical motion, a third of the torus apart on a diagonal, so that at
+any time at least one of them is in view, in part at least."""
 NUM_PAIR = 2
 NUM_SPRITES = 4
 """In every tier: the actors (or the pair), then sprites that move with the camera only."""

@@ -58,12 +58,12 @@ class Spec:
     """x264's constant rate factor: 18 is called visually lossless by its makers."""
     gop: int = 8
     preset: str = "veryfast"
-    drift: float = 0.35
+    drift: float = 0.25
     """Largest speed of the camera; the same constant velocity for everything in the scene."""
-    radii_train: tuple[float, ...] = (5.0, 7.0, 9.0)
-    radii_test: tuple[float, ...] = (6.0, 8.0)
-    speeds_train: tuple[tuple[float, float], ...] = ((1.0, 1.4), (1.7, 2.0))
-    speeds_test: tuple[tuple[float, float], ...] = ((1.4, 1.7),)
+    radii_train: tuple[float, ...] = (7.0, 9.0, 11.0)
+    radii_test: tuple[float, ...] = (8.0, 10.0)
+    speeds_train: tuple[tuple[float, float], ...] = ((1.8, 2.4), (2.8, 3.4))
+    speeds_test: tuple[tuple[float, float], ...] = ((2.4, 2.8),)
     direction_jitter: float = 15.0
     speed_change: float = 0.8
     """accelerate, decelerate: the speed runs linearly between (1 - c) and (1 + c) times its mean."""
@@ -71,19 +71,19 @@ class Spec:
     """turn_*: total change of heading over the video."""
     order_jitter: float = 1.0
     """order: the switch is this close to the middle of the video."""
-    relation_distance: float = 20.0
+    relation_distance: float = 28.0
     """relation: the distance of the pair is uniform on 0..this at every frame of every class."""
-    relation_period: float = 30.0
+    relation_period: float = 44.0
     """relation: period of the distance at speed 1; divided by the speed."""
     relation_duty: float = 0.8
     """relation: share of a period in which `approach` closes in (the rest moves out quickly)."""
     relation_travel: float = 0.4
     """relation: speed of the pair's centre, as a share of the speed."""
-    relation_spread: float = 0.3
+    relation_spread: float = 0.2
     """relation: the centre is, in the middle of the video, uniform in a central square of this share of the frame."""
-    background_contrast: tuple[float, float] = (0.06, 0.12)
+    background_contrast: tuple[float, float] = (0.03, 0.06)
     """Standard deviation of the background's texture around its mean colour (0..1), drawn within this range."""
-    contrast: float = 0.22
+    contrast: float = 0.3
     """Least difference between the mean brightness (0..1) of a sprite and of the background."""
 
     def __post_init__(self) -> None:

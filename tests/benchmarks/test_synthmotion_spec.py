@@ -22,6 +22,7 @@ OTHER = {
     "speeds_train": ((1.0, 1.1),),
     "speeds_test": ((1.2, 1.3),),
     "turn": (90.0, 100.0),
+    "background_contrast": (0.1, 0.2),
     "size": 64,
 }
 
