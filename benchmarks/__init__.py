@@ -1,7 +1,7 @@
 """What is measured: each benchmark turns its files into manifests; nothing here knows the method.
 
-`BENCHMARKS` names the modules; each has `prepare(root, config)`, `load(root, config) -> Data` and, where the truth is
-known, `motion_field(manifest, video_id, indices)`.
+`BENCHMARKS` names the modules; each has `num_classes(config)`, `prepare(root, config)`, `load(root, config) -> Data`
+and, where the truth is known, `motion_field(manifest, video_id, indices)`.
 """
 
 from __future__ import annotations
@@ -44,6 +44,12 @@ def load(config: BenchmarkConfig, root: Path) -> Data:
     """The training and the test manifest of prepared data."""
     data: Data = module_of(config.name).load(Path(root), config)
     return data
+
+
+def num_classes(config: BenchmarkConfig) -> int:
+    """Classes of a benchmark's split, known before its data is."""
+    count: int = module_of(config.name).num_classes(config)
+    return count
 
 
 def motion_field(manifest: Manifest, video_id: str, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:

@@ -183,8 +183,8 @@ def carry_out(job: Assignment) -> dict[str, Any]:
     data = load(config.benchmark, Path(job.frozen["data_root"]))
     if len(data.train.classes) != config.model.num_classes:
         raise ConfigError(
-            f"{config.benchmark.name} has {len(data.train.classes)} classes, but benchmark.num_classes="
-            f"{config.model.num_classes}: correct it in conf/benchmark/{config.benchmark.name}.yaml"
+            f"{config.benchmark.name} has {len(data.train.classes)} classes here, but this run was planned for "
+            f"{config.model.num_classes}: prepare the benchmark again"
         )
     parent = job.parent_weights
     around = (data, job.folder, job.runtime)

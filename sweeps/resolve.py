@@ -59,7 +59,8 @@ class _Problems:
         try:
             return make(*arguments)
         except ConfigError as error:
-            self.found.append(f"{where}{error}")
+            if (text := f"{where}{error}") not in self.found:  # several parts may meet the same problem
+                self.found.append(text)
             return None
 
     def check(self) -> None:
@@ -89,9 +90,10 @@ def resolve(settings: Settings) -> list[PlannedRun]:
     problems.take(_check_choices, settings)
     problems.check()
     problems.take(_check_start, settings)
+    benchmark = problems.take(_benchmark, settings["benchmark"])
     common = _Common(
-        model=problems.take(_model, settings),
-        benchmark=problems.take(_benchmark, settings["benchmark"]),
+        model=problems.take(_model, settings, 2 if benchmark is None else _num_classes(benchmark)),
+        benchmark=benchmark,
         objective=problems.take(_objective, settings["objective"], settings["levels"]),
         compute=problems.take(lambda: ComputeConfig(**settings["compute"])),
         parts={phase: _parts(phase, settings, problems) for phase in PHASES[: PHASES.index(settings["phase"]) + 1]},
@@ -155,12 +157,13 @@ def _parts(phase: str, settings: Settings, problems: _Problems) -> dict[str, Any
         for key, cls in classes.items()
     }
     if parts.get("length") is not None:
-        benchmark = given.get("benchmark") or settings["benchmark"]
-        problems.take(_check_batch, phase, parts["length"], benchmark)
+        benchmark = problems.take(_benchmark, given.get("benchmark") or settings["benchmark"])
+        if benchmark is not None:
+            problems.take(_check_batch, phase, parts["length"], benchmark)
     return parts
 
 
-def _model(settings: Settings) -> ModelConfig:
+def _model(settings: Settings, num_classes: int) -> ModelConfig:
     from hcml.backbone import resolve_name  # timm takes seconds to import
 
     given = settings["backbone"]
@@ -187,7 +190,7 @@ def _model(settings: Settings) -> ModelConfig:
         levels=settings["levels"],
         motion=motion,
         fusion=init,
-        num_classes=settings["benchmark"]["num_classes"],
+        num_classes=num_classes,
         num_frames=settings["num_frames"],
         input_size=settings["input_size"],
     )
@@ -219,15 +222,27 @@ def _benchmark(given: Settings) -> BenchmarkConfig:
 
     if given["name"] not in BENCHMARKS:
         raise ConfigError(f"benchmark.name={given['name']!r} is unknown; known: {', '.join(sorted(BENCHMARKS))}")
-    return BenchmarkConfig(**{f.name: given[f.name] for f in fields(BenchmarkConfig)})
+    config = BenchmarkConfig(**{f.name: given[f.name] for f in fields(BenchmarkConfig)})
+    _num_classes(config)  # refuses unknown splits
+    return config
 
 
-def _check_batch(phase: str, length: LengthConfig, benchmark: Settings) -> None:
-    videos = benchmark["train_per_class"] * benchmark["num_classes"]
+def _num_classes(config: BenchmarkConfig) -> int:
+    from benchmarks import num_classes
+
+    try:
+        return num_classes(config)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+
+
+def _check_batch(phase: str, length: LengthConfig, benchmark: BenchmarkConfig) -> None:
+    classes = _num_classes(benchmark)
+    videos = benchmark.train_per_class * classes
     if videos and length.batch_size > videos:
         raise ConfigError(
             f"{phase}.length.batch_size={length.batch_size} is larger than the training set of {videos} videos "
-            f"(benchmark.train_per_class={benchmark['train_per_class']} x {benchmark['num_classes']} classes), so one "
+            f"(benchmark.train_per_class={benchmark.train_per_class} x {classes} classes), so one "
             f"batch would hold a video twice: set {phase}.length.batch_size={videos} or less, or more train_per_class"
         )
 
@@ -237,7 +252,10 @@ def _pretrain(settings: Settings, common: _Common) -> PretrainRun:
     model, benchmark = common.model, common.benchmark
     if section["benchmark"] is not None:
         benchmark = _benchmark(section["benchmark"])
-        model = replace(model, num_classes=section["benchmark"]["num_classes"])
+    if section["split"]:
+        benchmark = replace(benchmark, split=section["split"])
+    if benchmark != common.benchmark:
+        model = replace(model, num_classes=_num_classes(benchmark))
     curriculum = CurriculumConfig(**section["curriculum"])
     if model.levels == 1 and not curriculum.steps_per_level:
         curriculum = CurriculumConfig()  # with one level there is one turn, whatever its name

@@ -35,8 +35,6 @@ from hcml.config import (
 class BenchmarkChoice(BenchmarkConfig):
     """A benchmark and what follows from choosing it."""
 
-    num_classes: int = 2
-    """Classes of the benchmark; checked against its manifest when a run starts."""
     within_group: bool = False
     """The group (tier) of a video is given: top-1 is measured among the classes of its group."""
 
@@ -54,6 +52,8 @@ class PretrainSection:
     seed: int = 0
     benchmark: BenchmarkChoice | None = None
     """Where to pretrain; null = the benchmark that is tested. `+benchmark@pretrain.benchmark=NAME` sets it."""
+    split: str = ""
+    """The split to pretrain on; '' = that of the benchmark. Splits can so share a pretraining."""
     curriculum: CurriculumConfig = field(default_factory=CurriculumConfig)
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
     transform: TransformConfig = field(default_factory=TransformConfig)

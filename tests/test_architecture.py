@@ -21,7 +21,7 @@ PACKAGES = ("hcml", "benchmarks", "sweeps", "results")
 # the small modules that have no line of their own: they know the configuration alone.
 ALLOWED: dict[str, tuple[str, ...]] = {
     "hcml": ("hcml.config",),
-    "hcml.config": (),
+    "hcml.config": ("hcml.config",),
     "hcml.data": ("hcml.data", "hcml.config"),
     "hcml.backbone": ("hcml.taps", "hcml.temporal", "hcml.weights", "hcml.config"),
     "hcml.motion": ("hcml.motion", "hcml.config"),
@@ -44,7 +44,6 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
     "timm": ("hcml", "sweeps"),
 }
 MAX_LINES = 330
-LONGER = {"hcml/config.py": 520}  # every field of a run in one place, most lines of it documentation
 
 
 def module_name(path: Path, root: Path) -> str:
@@ -123,9 +122,17 @@ def test_imports_follow_the_layout() -> None:
     ],
 )
 def test_a_planted_import_is_found(tmp_path: Path, file: str, text: str) -> None:
-    for package in ("hcml/data", "hcml/training", "hcml/motion", "benchmarks/synthmotion", "results", "sweeps"):
+    for package in (
+        "hcml/config",
+        "hcml/data",
+        "hcml/training",
+        "hcml/motion",
+        "benchmarks/synthmotion",
+        "results",
+        "sweeps",
+    ):
         (tmp_path / package).mkdir(parents=True)
-    for module in ("hcml/model.py", "hcml/backbone.py", "hcml/config.py", "hcml/training/loop.py"):
+    for module in ("hcml/model.py", "hcml/backbone.py", "hcml/config/__init__.py", "hcml/training/loop.py"):
         (tmp_path / module).touch()
     (tmp_path / "benchmarks/synthmotion/ok.py").write_text("from hcml.data.manifest import Manifest\nimport torch\n")
     (tmp_path / "sweeps/ok.py").write_text("import hydra, hcml.training, benchmarks, results\n")
@@ -162,7 +169,7 @@ def test_no_file_is_too_long() -> None:
     python = [path for path in project_files() if path.suffix == ".py"]
     lengths = {path.relative_to(ROOT).as_posix(): len(path.read_text().splitlines()) for path in python}
     assert len(lengths) > 10
-    too_long = {name: lines for name, lines in lengths.items() if lines > LONGER.get(name, MAX_LINES)}
+    too_long = {name: lines for name, lines in lengths.items() if lines > MAX_LINES}
     assert not too_long, f"split these (limit {MAX_LINES} lines, aim at 300): {too_long}"
 
 

@@ -67,11 +67,11 @@ def test_every_config_field_has_its_row_in_the_table_of_choices() -> None:
     assert defaults.keys() - documented.keys() == set(), "fields without a row in docs/method.md"
     assert documented.keys() - defaults.keys() == set(), "rows of docs/method.md without a field"
     wrong = {key: (documented[key], default) for key, default in defaults.items() if documented[key] != default}
-    assert not wrong, f"default in docs/method.md, default in hcml/config.py: {wrong}"
+    assert not wrong, f"default in docs/method.md, default in hcml/config: {wrong}"
 
 
 def test_every_config_class_is_covered() -> None:
-    """A new dataclass in hcml/config.py must be given its place above (or be a plain container)."""
+    """A new dataclass in hcml/config must be given its place above (or be a plain container)."""
     classes = {cls for cls in vars(config).values() if isinstance(cls, type) and dataclasses.is_dataclass(cls)}
     assert classes - set(KEYS) == {config.ObjectiveConfig}
 

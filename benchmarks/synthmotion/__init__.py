@@ -6,6 +6,7 @@ Four tiers of four classes each: direction, change, order, relation.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,20 @@ if TYPE_CHECKING:
 
 GROUPS: dict[str, list[int]] = {tier: [CLASSES.index(name) for name in names] for tier, names in TIERS.items()}
 """Tier -> class indices, as in Manifest.groups."""
+
+
+SPLITS = ("all", *TIERS)
+"""all: the sixteen classes of all tiers; the name of a tier: its four classes alone."""
+
+
+def num_classes(config: BenchmarkConfig) -> int:
+    """Classes of the split. Raises SpecError."""
+    _check_split(config)
+    return len(_classes(config.split))
+
+
+def _classes(split: str) -> list[str]:
+    return list(CLASSES if split == "all" else TIERS[split])
 
 
 def counts(config: BenchmarkConfig) -> dict[str, int]:
@@ -72,7 +87,7 @@ def _manifest(root: Path, config: BenchmarkConfig, subset: str, count: int) -> M
         subset=subset,
         root=folder,
         classes=list(CLASSES),
-        groups={tier: list(labels) for tier, labels in GROUPS.items()},
+        groups=GROUPS,
         entries=read_annotations(path, folder, CLASSES),
     )
     manifest = every.subset_per_class(count)
@@ -81,12 +96,19 @@ def _manifest(root: Path, config: BenchmarkConfig, subset: str, count: int) -> M
             f"{path} lists {len(every.entries)} videos, too few for {count} of each of {len(CLASSES)} classes; "
             f"render the rest with: {command}"
         )
-    return manifest
+    return manifest if config.split == "all" else _one_tier(manifest, config.split)
+
+
+def _one_tier(manifest: Manifest, tier: str) -> Manifest:
+    """The videos of one tier, with labels that count its classes alone."""
+    labels = GROUPS[tier]
+    entries = [replace(e, label=labels.index(e.label)) for e in manifest.entries if e.group == tier]
+    return replace(manifest, classes=_classes(tier), groups={tier: list(range(len(labels)))}, entries=entries)
 
 
 def _check_split(config: BenchmarkConfig) -> None:
-    if config.split != "1":
-        raise SpecError(f"benchmark.split={config.split!r}: synthmotion has one split, '1'")
+    if config.split not in SPLITS:
+        raise SpecError(f"benchmark.split={config.split!r} is not a split of synthmotion: {', '.join(SPLITS)}")
 
 
 def motion_field(manifest: Manifest, video_id: str, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -170,6 +170,16 @@ def test_manifests_list_the_first_videos_of_each_class(two):
         assert next(csv.reader(stream)) == ["video_id", "path", "class", "num_frames", "fps", "group"]
 
 
+@pytest.mark.parametrize("tier", TIERS)
+def test_a_tier_is_a_split_with_its_classes_alone(two, tier):
+    chosen = replace(config(train=2), split=tier)
+    every, data = benchmarks.load(config(train=2), two), benchmarks.load(chosen, two)
+    assert data.train.classes == list(TIERS[tier]) and data.train.groups == {tier: [0, 1, 2, 3]}
+    assert benchmarks.num_classes(chosen) == 4 and benchmarks.num_classes(config()) == 16
+    names = {e.video_id: CLASSES[e.label] for e in every.train.entries if e.group == tier}
+    assert {e.video_id: data.train.classes[e.label] for e in data.train.entries} == names
+
+
 def test_a_manifest_does_not_depend_on_what_else_was_rendered(one, two):
     small, large = (benchmarks.load(config(), root) for root in (one, two))
     assert small.train.content_hash() == large.train.content_hash()
@@ -188,7 +198,7 @@ def test_missing_videos_are_named_with_the_command_that_renders_them(one, tmp_pa
 def test_unknown_versions_splits_and_benchmarks_are_refused(one):
     with pytest.raises(SpecError, match="no version 'v9'.*v1, calibration"):
         benchmarks.load(config("v9"), one)
-    with pytest.raises(SpecError, match="split='2'"):
+    with pytest.raises(SpecError, match="split=.2. is not a split of synthmotion: all, direction"):
         benchmarks.prepare(replace(config(), split="2"), one)
     with pytest.raises(benchmarks.UnknownBenchmark, match="'ucf7' is unknown; there are: synthmotion"):
         benchmarks.load(replace(config(), name="ucf7"), one)

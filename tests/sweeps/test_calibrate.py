@@ -9,21 +9,20 @@ TIERS = ("direction", "change", "order", "relation")
 
 
 def rows(bag: float = 25.0, single: float = 25.0, shift: float = 60.0) -> pd.DataFrame:
-    def row(temporal: str, frames: int, top1: float, first_frame: int = -1) -> dict[str, object]:
-        tiers = {f"group.{tier}.top1": top1 for tier in TIERS} | {f"group.{tier}.videos": 200 for tier in TIERS}
+    def row(temporal: str, top1: float, split: str, first_frame: int = -1) -> dict[str, object]:
         return {
             "phase": "test",
             "temporal": temporal,
             "test.benchmark.version": "calibration",
-            "test.model.num_frames": frames,
+            "test.benchmark.split": split,
+            "test.model.num_frames": 8 if first_frame < 0 else 1,
             "test.sampling.first_frame": first_frame,
             "metric.top1": top1,
-            "metric.videos": 800,
-            **tiers,
+            "metric.videos": 200 if first_frame < 0 else 800,
         }
 
-    singles = [row("none", 1, single, index) for index in range(calibrate.FRAMES)]
-    return pd.DataFrame([row("none", 8, bag), row("shift", 8, shift), *singles])
+    clips = [row(*pair, tier) for tier in TIERS for pair in (("none", bag), ("shift", shift))]
+    return pd.DataFrame([*clips, *(row("none", single, "all", index) for index in range(calibrate.FRAMES))])
 
 
 def verdicts(frame: pd.DataFrame) -> dict[str, bool]:
@@ -32,13 +31,13 @@ def verdicts(frame: pd.DataFrame) -> dict[str, bool]:
 
 def test_all_as_it_must_be() -> None:
     found = verdicts(rows())
-    assert len(found) == calibrate.FRAMES + 3 and all(found.values())
+    assert len(found) == calibrate.FRAMES + 6 and all(found.values())
 
 
 @pytest.mark.parametrize(
     ("changes", "broken"),
     [
-        ({"bag": 33.0}, "bag of frames"),
+        ({"bag": 34.0}, "bag of frames, order"),
         ({"single": 31.0}, "single frame 0"),
         ({"shift": 28.0}, "r18, temporal=shift"),
         ({"shift": 90.0}, "r18, temporal=shift"),

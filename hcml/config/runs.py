@@ -1,0 +1,143 @@
+"""What each phase reads, and so what its runs are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from hcml.config.base import ConfigError, at_least, choice
+from hcml.config.data import BenchmarkConfig, SamplingConfig, TransformConfig
+from hcml.config.network import ModelConfig
+from hcml.config.objectives import CurriculumConfig, ObjectiveConfig
+from hcml.config.training import ComputeConfig, LengthConfig, OptimConfig
+
+
+@dataclass
+class PretrainRun:
+    """Self-supervised pretraining: what it reads, and so what it is."""
+
+    model: ModelConfig
+    benchmark: BenchmarkConfig
+    objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
+    curriculum: CurriculumConfig = field(default_factory=CurriculumConfig)
+    sampling: SamplingConfig = field(default_factory=SamplingConfig)
+    transform: TransformConfig = field(default_factory=TransformConfig)
+    length: LengthConfig = field(default_factory=lambda: LengthConfig(steps=80))
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    compute: ComputeConfig = field(default_factory=ComputeConfig)
+    train: str = "all"
+    """all | motion: motion freezes the backbone (its batch-norm statistics too)."""
+    eval_videos: int = 64
+    """Held-out videos of each group on which the losses and their baselines are measured after training."""
+    seed: int = 0
+
+    phase = "pretrain"
+
+    def __post_init__(self) -> None:
+        choice("pretrain.train", self.train, ("all", "motion"))
+        if self.model.levels == 0:
+            raise ConfigError("levels=0 is the plain backbone: it has nothing to pretrain")
+        _check_clip(self.model, self.sampling, self.transform, "pretrain")
+        contrast = self.objective.contrast
+        if self.model.levels >= 2 and contrast.weight > 0:
+            if (
+                self.model.motion.pairing == "causal"
+                and self.model.temporal.mode != "none"
+                and not self.model.temporal.causal
+            ):
+                raise ConfigError(
+                    "temporal.causal=false lets a query see the frames it must predict: contrastive pretraining "
+                    "needs temporal.causal=true (or motion.pairing=lookahead, an ablation whose rows say so)"
+                )
+            last = self.model.num_frames - 1 - contrast.delta
+            if last < self.model.levels:
+                raise ConfigError(
+                    f"no query is valid at level {self.model.levels}: levels <= t <= num_frames - 1 - delta asks for "
+                    f"{self.model.levels} <= t <= {last} (num_frames={self.model.num_frames}, delta={contrast.delta}); "
+                    "use more frames, fewer levels or a smaller delta"
+                )
+        per_level = self.curriculum.steps_per_level
+        if per_level and len(per_level) != self.model.levels:
+            raise ConfigError(
+                f"curriculum.steps_per_level={per_level} names {len(per_level)} turns but levels={self.model.levels}"
+            )
+        if per_level and sum(per_level) != self.length.steps:
+            raise ConfigError(
+                f"curriculum.steps_per_level={per_level} adds up to {sum(per_level)}, but pretrain.length.steps="
+                f"{self.length.steps}: set steps={sum(per_level)}"
+            )
+
+
+@dataclass
+class FinetuneRun:
+    """Supervised training, from scratch, from weights or from a pretraining run (its parent)."""
+
+    model: ModelConfig
+    benchmark: BenchmarkConfig
+    init: str = "scratch"
+    """scratch | weights (backbone.pretrained) | run (a pretraining run, or `checkpoint=FILE`)."""
+    auxiliary_weight: float = 0.0
+    """lambda: the self-supervised losses beside the classification loss."""
+    objective: ObjectiveConfig | None = None
+    """Read (and part of the identity) only when `auxiliary_weight` > 0."""
+    sampling: SamplingConfig = field(default_factory=SamplingConfig)
+    transform: TransformConfig = field(default_factory=TransformConfig)
+    length: LengthConfig = field(default_factory=lambda: LengthConfig(steps=130))
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    compute: ComputeConfig = field(default_factory=ComputeConfig)
+    label_smoothing: float = 0.0
+    within_group: bool = False
+    """The group (tier) of a video is given: logits of other groups' classes are masked."""
+    seed: int = 0
+
+    phase = "finetune"
+
+    def __post_init__(self) -> None:
+        choice("init", self.init, ("scratch", "weights", "run"))
+        if self.init == "weights" and not self.model.backbone.pretrained:
+            raise ConfigError("init=weights needs backbone.pretrained=timm or backbone.pretrained=FILE")
+        at_least("finetune.auxiliary_weight", self.auxiliary_weight, 0)
+        if self.auxiliary_weight > 0 and self.objective is None:
+            raise ConfigError("finetune.auxiliary_weight > 0 needs an objective")
+        if self.auxiliary_weight > 0 and self.model.levels == 0:
+            raise ConfigError("finetune.auxiliary_weight > 0 needs levels >= 1: a plain backbone has no motion losses")
+        _check_clip(self.model, self.sampling, self.transform, "finetune")
+
+
+@dataclass
+class TestRun:
+    """Testing with views, a phase of its own, of the last checkpoint of a fine-tuning run (its parent)."""
+
+    model: ModelConfig
+    benchmark: BenchmarkConfig
+    sampling: SamplingConfig = field(default_factory=SamplingConfig)
+    transform: TransformConfig = field(default_factory=TransformConfig)
+    num_clips: int = 1
+    num_crops: int = 1
+    """1 = centre, 3 = three crops along the longer side."""
+    batch_size: int = 16
+    """Videos of a step."""
+    within_group: bool = False
+    compute: ComputeConfig = field(default_factory=ComputeConfig)
+
+    phase = "test"
+
+    def __post_init__(self) -> None:
+        at_least("test.num_clips", self.num_clips, 1)
+        if self.num_crops not in (1, 3):
+            raise ConfigError(f"test.num_crops={self.num_crops} must be 1 (centre) or 3 (along the longer side)")
+        at_least("test.batch_size", self.batch_size, 1)
+        _check_clip(self.model, self.sampling, self.transform, "test")
+
+
+def _check_clip(model: ModelConfig, sampling: SamplingConfig, transform: TransformConfig, phase: str) -> None:
+    if sampling.num_frames != model.num_frames:
+        raise ConfigError(
+            f"{phase}.sampling.num_frames={sampling.num_frames} but the model takes num_frames={model.num_frames}"
+        )
+    if transform.crop_size != model.input_size:
+        raise ConfigError(
+            f"{phase}.transform.crop_size={transform.crop_size} but the model takes input_size={model.input_size}"
+        )
+
+
+RunConfig = PretrainRun | FinetuneRun | TestRun
