@@ -28,7 +28,8 @@ SIZE = 64
 
 def build(name: str, **temporal) -> Backbone:
     torch.manual_seed(0)
-    return build_backbone(BackboneConfig(name=name), TemporalConfig(**temporal), 5, input_size=SIZE)
+    config = BackboneConfig(name=name, zero_init_last=True)  # as timm's own initialisation
+    return build_backbone(config, TemporalConfig(**temporal), 5, input_size=SIZE)
 
 
 def untouched(name: str) -> nn.Module:
@@ -44,6 +45,16 @@ def frames() -> torch.Tensor:
 
 def identity(index: int, feature: torch.Tensor) -> torch.Tensor:
     return feature
+
+
+def test_fresh_residual_blocks_are_active_by_default() -> None:
+    """Else a temporal shift in front of a block's first convolution has no effect on a fresh network."""
+    torch.manual_seed(0)
+    backbone = build_backbone(BackboneConfig(name="resnet18"), TemporalConfig(), 5)
+    plain = untouched("resnet18").state_dict()
+    changed = {key for key, value in backbone.model.state_dict().items() if not torch.equal(value, plain[key])}
+    assert changed == {key for key in plain if key.endswith("bn2.weight")}
+    assert all(backbone.model.state_dict()[key].eq(1).all() and plain[key].eq(0).all() for key in changed)
 
 
 @pytest.mark.parametrize("name", SEGMENTED + HOOKED)

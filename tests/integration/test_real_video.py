@@ -30,8 +30,9 @@ from hcml.training.pretrain import run_pretrain
 pytestmark = pytest.mark.integration
 
 SHARE = 0.7
-WINDOW = 24
-"""Frames of one of the pieces that a part is cut into."""
+PIECES = {"train": (24, 12), "test": (12, 3)}
+"""Frames of the overlapping pieces that each part is cut into, and the frames between the starts of two of them; a clip
+spans 11 frames, so the test pieces cover the whole of the unseen part."""
 
 
 def _encode(path: Path, frames: list[np.ndarray]) -> None:
@@ -51,15 +52,24 @@ def _split(clip: str, root: Path) -> Data:
         stream = container.streams.video[0]
         height = 80
         width = round(stream.width * height / stream.height / 2) * 2
+        assert width >= height
         frames = [f.to_ndarray(format="rgb24", width=width, height=height) for f in container.decode(stream)]
     border = int(SHARE * len(frames))
     manifests = []
     for subset, part in (("train", frames[:border]), ("test", frames[border:])):
         entries = []
-        for number, start in enumerate(range(0, len(part) - WINDOW + 1, WINDOW // 2 if subset == "train" else WINDOW)):
-            name = f"{subset}-{number}"
-            _encode(root / f"{name}.mp4", part[start : start + WINDOW])
-            entries.append(VideoEntry(name, f"{name}.mp4", 0, WINDOW, 25.0))
+        length, step = PIECES[subset]
+        for number, start in enumerate(range(0, len(part) - length + 1, step)):
+            # Measured on centre crops: three squares side by side, so that they cover all of the frame.
+            lefts = [0, (width - height) // 2, width - height] if subset == "test" else [0]
+            for left in lefts:
+                right = left + height if subset == "test" else width
+                name = f"{subset}-{number}-{left}"
+                _encode(
+                    root / f"{name}.mp4",
+                    [np.ascontiguousarray(frame[:, left:right]) for frame in part[start : start + length]],
+                )
+                entries.append(VideoEntry(name, f"{name}.mp4", 0, length, 25.0))
         manifests.append(Manifest(clip, "1", "1", subset, root, ["any", "other"], {}, entries))
     return Data(*manifests)
 
