@@ -205,3 +205,19 @@ def test_an_unknown_key_is_refused(composed):
 @pytest.mark.parametrize("value", ["on", "no", "1e-4"])
 def test_texts_stay_texts(settings, value):
     assert settings(f"paths.runs='{value}'")["paths"]["runs"] == value
+
+
+def test_tiers_share_one_pretraining_on_all_of_them(settings):
+    first, second = (
+        resolve(settings(f"benchmark.split={tier}", "pretrain.split=all")) for tier in ("direction", "order")
+    )
+    assert first[0].run_id == second[0].run_id and first[0].config.model.num_classes == 16
+    assert first[1].run_id != second[1].run_id
+    assert [run.config.model.num_classes for run in first[1:]] == [4, 4]
+    own = resolve(settings("benchmark.split=order"))
+    assert own[0].run_id != first[0].run_id and own[0].config.model.num_classes == 4
+
+
+def test_an_unknown_split_is_refused(settings):
+    with pytest.raises(ConfigProblems, match="not a split of synthmotion: all, direction"):
+        resolve(settings("benchmark.split=2"))

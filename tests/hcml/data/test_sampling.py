@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hcml.config import SamplingConfig
+from hcml.config import ConfigError, SamplingConfig
 from hcml.data.sampling import frames_needed, test_indices, train_indices
 
 # What T = 8 gives, written out by hand: {num_frames: clips}.
@@ -145,3 +145,13 @@ def test_an_empty_video_or_no_clip_is_an_error() -> None:
         train_indices(0, SamplingConfig(), np.random.default_rng(0))
     with pytest.raises(ValueError, match="num_clips=0"):
         test_indices(10, SamplingConfig(), 0)
+
+
+def test_a_fixed_first_frame_holds_in_training_and_in_testing():
+    spec = SamplingConfig(num_frames=3, frame_stride=2, first_frame=5)
+    expected = [5, 7, 9]
+    assert train_indices(24, spec, np.random.default_rng(0)).tolist() == expected
+    assert test_indices(24, spec).tolist() == [expected]
+    assert test_indices(8, spec).tolist() == [[5, 7, 7]]  # behind the end: the last frame again
+    with pytest.raises(ConfigError, match="needs sampling.mode=dense"):
+        SamplingConfig(mode="uniform", first_frame=0)
