@@ -43,7 +43,7 @@ class PrimeMotion(nn.Module):
         batch = maps.shape[0]
         reduced = self.reduce(maps.flatten(0, 1)).float()
         # Maps behind a ReLU share a large mean, next to which all places look alike: centred, correlations use all of
-        # -1..1, and level 1 learns about twice as fast.
+        # -1..1.
         reduced = reduced - reduced.mean(dim=(2, 3), keepdim=True)
         reduced = F.normalize(reduced, dim=1).to(maps.dtype)
         current, reference = pair_frames(unfold_time(reduced, batch), self.config)

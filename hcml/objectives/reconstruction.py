@@ -14,8 +14,7 @@ AT_BOUND = 0.98
 """A displacement component beyond this share of its bound counts as at the bound."""
 UNIT = 2.0
 """Pixels of the loss image per unit of the head's output near zero. Without it (tanh x bound) a unit would be the
-whole bound, many times the usual motion, and training starts by unlearning that: reconstruction ratio on the unseen
-part of a real clip after 120 steps 1.04 instead of 0.82 (with the centring of hcml.motion.prime)."""
+whole bound, many times the usual motion, and training would start by unlearning that."""
 
 
 class DisplacementHead(nn.Module):
