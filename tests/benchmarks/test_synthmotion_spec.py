@@ -90,3 +90,11 @@ def test_video_ids_parse_back(name):
 def test_foreign_video_ids_are_refused(name):
     with pytest.raises(SpecError, match="not a synthmotion video id"):
         parse_video_id(name)
+
+
+def test_the_order_of_the_labels_is_fixed():
+    """Class indices are in checkpoints and predictions.csv: another order would misname old ones without an error."""
+    names = (
+        "right left up down accelerate decelerate turn_cw turn_ccw horizontal_then_vertical vertical_then_horizontal"
+    )
+    assert " ".join(CLASSES) == f"{names} rising_then_falling falling_then_rising approach separate cross follow"
