@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from results.grouping import NOTE_COLUMN, Arm, is_gap
-from results.stats import clopper_pearson, successes
+from results.stats import Summary, clopper_pearson, successes
 
 MISSING = "missing"
 
@@ -31,20 +31,25 @@ def accuracy(arm: Arm, column: str, videos: str | None) -> str:
     `videos` is the column that says how many videos the accuracy counts; None = give no interval.
     """
     summary = arm.summary(column)
-    if summary.mean is None:
-        return MISSING
-    if summary.sd is not None:
-        return f"{summary.mean:.1f} ± {summary.sd:.1f} (n={summary.n})"
-    bounds = _interval(arm, summary.mean, videos) if videos else None
+    if summary.mean is None or summary.sd is not None or not videos:
+        return per_cent(summary)
+    bounds = _interval(arm, summary.mean, videos)
     return f"{summary.mean:.1f}" + (f" [{bounds[0]:.1f}, {bounds[1]:.1f}]" if bounds else "")
 
 
-def _interval(arm: Arm, per_cent: float, videos: str) -> tuple[float, float] | None:
+def per_cent(summary: Summary) -> str:
+    """Per cent with one decimal: ``mean ± sd (n)``, or one run's value alone."""
+    if summary.mean is None:
+        return MISSING
+    return f"{summary.mean:.1f}" + (f" ± {summary.sd:.1f} (n={summary.n})" if summary.sd is not None else "")
+
+
+def _interval(arm: Arm, top1: float, videos: str) -> tuple[float, float] | None:
     trials = arm.values(videos)
     if len(trials) != 1:
         return None
     try:
-        low, high = clopper_pearson(successes(per_cent, int(trials[0])), int(trials[0]))
+        low, high = clopper_pearson(successes(top1, int(trials[0])), int(trials[0]))
     except ValueError:
         return None
     return 100 * low, 100 * high

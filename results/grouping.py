@@ -41,6 +41,8 @@ AXES = ("levels", "pretraining", "backbone", *EXTRA_AXES)
 TIERS = ("direction", "change", "order", "relation")
 """synthmotion's groups, in their order of difficulty."""
 NOTE_COLUMN = "kept apart by"
+SPLIT = "test.benchmark.split"
+"""The column that says which part of a benchmark a run was tested on."""
 _PRETRAINING_ORDER = ("none", "joint", "progressive")
 _HASHES = ("manifest_test", "manifest_train", "pretrain_manifest", "fingerprints")
 
@@ -102,7 +104,42 @@ def arms_of(frame: pd.DataFrame) -> list[Arm]:
         axes = tuple((name, first[name]) for name in AXES)
         apart = tuple((name, _text(first[name])) for name in (*identity, *varying))
         arms.append(Arm(axes, apart, note(apart, common), runs.reset_index(drop=True)))
-    return sorted(arms, key=lambda arm: (arm.block, *axes_order(dict(arm.axes)), arm.apart))
+    return sorted(arms, key=_order)
+
+
+def _order(arm: Arm) -> tuple[Any, ...]:
+    return (arm.block, *axes_order(dict(arm.axes)), arm.apart)
+
+
+def families_of(frame: pd.DataFrame) -> list[dict[str, Arm]]:
+    """The arms of test runs, those that differ in nothing but the split (each tested on groups of its own) together.
+
+    Returns, for each row of a table of groups, split -> arm, in the order of :func:`arms_of`.
+    """
+    if frame.empty:
+        return []
+    splits = frame[SPLIT] if SPLIT in frame else pd.Series("all", index=frame.index)
+    found: dict[tuple[str, ...], list[dict[str, Arm]]] = {}
+    for split in sorted(set(splits), key=lambda name: (name not in TIERS, name in TIERS and TIERS.index(name), name)):
+        for arm in arms_of(frame[splits == split]):
+            groups = set(groups_of([arm], "top1"))
+            members = found.setdefault(_beyond_split(arm, str(split)), [])
+            for family in members:
+                if groups.isdisjoint(groups_of(list(family.values()), "top1")):
+                    family[str(split)] = arm
+                    break
+            else:
+                members.append({str(split): arm})
+    families = [family for members in found.values() for family in members]
+    return sorted(families, key=lambda family: min(_order(arm) for arm in family.values()))
+
+
+def _beyond_split(arm: Arm, split: str) -> tuple[str, ...]:
+    """What arms of different splits must have in common: all but the manifests and the name that a split brings."""
+    first = {str(name): value for name, value in arm.runs.iloc[0].items()}
+    config = [name for name in sorted(first) if name.startswith(CONFIG_PREFIXES) and not name.endswith(".split")]
+    names = [*AXES, *(name for name in IDENTITY if not name.startswith("manifest_")), *config]
+    return tuple(_text(first[name]).replace(f"split {split}", "split") for name in names)
 
 
 def of_phase(frame: pd.DataFrame, phase: str) -> pd.DataFrame:

@@ -6,12 +6,13 @@ A cell is the mean over runs that differ in nothing but the seed (:mod:`results.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
-from results.cells import MISSING, Table, accuracy, chance_text, footnotes, origin, run_names, sampling
+from results.cells import MISSING, Table, accuracy, chance_text, footnotes, origin, per_cent, run_names, sampling
 from results.flatten import NOT_APPLICABLE
 from results.grouping import (
     EXTRA_AXES,
@@ -19,6 +20,7 @@ from results.grouping import (
     Arm,
     arms_of,
     axes_order,
+    families_of,
     groups_of,
     natural,
     of_phase,
@@ -26,6 +28,7 @@ from results.grouping import (
     shown_axes,
 )
 from results.pretraining_tables import pretraining_by_group, pretraining_table
+from results.stats import Summary, summarise
 
 Key = tuple[Any, ...]
 Row = tuple[Key, list[str], str]
@@ -98,34 +101,62 @@ def _setting_rows(members: list[Arm], backbones: list[str], extra: list[str], no
 
 
 def top1_per_tier(frame: pd.DataFrame) -> Table:
-    """Top-1 of the test runs in each group of classes, beside the mean over groups and the top-1 over all videos."""
-    arms = [arm for arm in arms_of(of_phase(frame, "test")) if groups_of([arm], "top1")]
+    """Top-1 of the test runs in each group of classes, beside the mean over groups and the top-1 over all videos.
+
+    Runs that were trained and tested on one tier each stand in one row if they agree in everything else.
+    """
+    families = [family for family in families_of(of_phase(frame, "test")) if groups_of(list(family.values()), "top1")]
+    arms = [arm for family in families for arm in family.values()]
     groups = groups_of(arms, "top1")
     extra, noted = shown_axes(arms), any(arm.note for arm in arms)
+    apart = [all(split in groups for split in family) for family in families]
+    mixed = len(set(apart)) > 1
     rows: list[list[str]] = []
     sources: list[str] = []
     last_chance: list[str] = []
-    for arm in arms:
-        chance = [chance_text([arm], f"group_chance.{group}") for group in groups]
-        chance += ["", chance_text([arm], "chance")]
+    for family, one_by_one in zip(families, apart, strict=True):
+        members = list(family.values())
+        first = members[0]
+        owner = {group: arm for group in groups for arm in members if arm.summary(f"group.{group}.top1").n}
+        chance = [chance_text([owner.get(group, first)], f"group_chance.{group}") for group in groups]
+        chance += ["", NOT_APPLICABLE if one_by_one else chance_text([first], "chance")]
         if chance != last_chance:
-            rows.append(["chance", *[""] * (2 + len(extra)), *chance, *([""] if noted else [])])
+            rows.append(["chance", *[""] * (2 + len(extra) + mixed), *chance, *([""] if noted else [])])
             sources.append("")
             last_chance = chance
-        line = [arm["backbone"], str(arm["levels"]), arm["pretraining"], *(str(arm[axis]) for axis in extra)]
-        line += [accuracy(arm, f"group.{group}.top1", f"group.{group}.counted") for group in groups]
-        line += [accuracy(arm, "metric.mean_group_top1", None), accuracy(arm, "metric.top1", "videos")]
-        rows.append([*line, *([arm.note] if noted else [])])
-        sources.append(run_names(arm))
+        line = [first["backbone"], str(first["levels"]), first["pretraining"], *(str(first[axis]) for axis in extra)]
+        line += ["one tier each" if one_by_one else "all tiers"] if mixed else []
+        line += [
+            accuracy(owner[group], f"group.{group}.top1", f"group.{group}.counted") if group in owner else MISSING
+            for group in groups
+        ]
+        if one_by_one:
+            line += [per_cent(_mean_over([owner.get(group) for group in groups])), NOT_APPLICABLE]
+        else:
+            line += [accuracy(first, "metric.mean_group_top1", None), accuracy(first, "metric.top1", "videos")]
+        rows.append([*line, *(["; ".join(dict.fromkeys(arm.note for arm in members))] if noted else [])])
+        sources.append("; ".join(run_names(arm) for arm in members))
     caption = ["Top-1 in per cent of the test videos of each tier. A row `chance` holds for the rows below it."]
+    if any(apart):
+        caption += ["Tiers trained one by one: each cell of such a row is a run of its own on that tier's videos."]
     caption += [sampling(arms, "metric.top1", "the test videos of the tier"), origin(arms)]
     return Table(
         name="top1_per_tier",
         title="Top-1 per tier",
         caption=" ".join(filter(None, caption)),
         columns=["backbone", "levels", "pretraining", *(EXTRA_AXES[axis] for axis in extra)]
-        + [*groups, "mean of tiers", "all videos", *([NOTE_COLUMN] if noted else [])],
+        + [*(["trained on"] if mixed else []), *groups, "mean of tiers", "all videos"]
+        + ([NOTE_COLUMN] if noted else []),
         rows=rows,
         footnotes=footnotes(arms, rows),
         sources=sources,
     )
+
+
+def _mean_over(arms: Sequence[Arm | None]) -> Summary:
+    """Over the runs of one seed, one of each arm, then over seeds; nothing unless every arm has the same seeds."""
+    columns = [None if arm is None else arm.runs.set_index("seed")["metric.top1"].sort_index() for arm in arms]
+    found = [column for column in columns if column is not None]
+    if not found or len(found) < len(columns) or any(list(c.index) != list(found[0].index) for c in found):
+        return summarise([])
+    return summarise(map(statistics.fmean, zip(*found, strict=True)))

@@ -155,6 +155,52 @@ def test_a_tier_without_a_figure_is_missing_and_has_no_mean(make: Any, frame_of:
     assert (row["order"], row["mean of tiers"]) == (MISSING, MISSING)
 
 
+def on_one_tier(make: Any, tier: str, seed: int, correct: int, **kwargs: Any) -> dict[str, dict[str, Any]]:
+    """A chain that was fine-tuned and tested on the videos of one tier."""
+    splits = {f"{phase}.benchmark.split": tier for phase in ("finetune", "test")}
+    chain: dict[str, dict[str, Any]] = make.runs(
+        seed=seed, correct=correct, videos=120, config=splits | kwargs.pop("config", {}), **kwargs
+    )
+    for record in (chain["finetune"], chain["test"]):
+        record["data"]["manifest_sha256"] = {"train": tier.ljust(64, "0"), "test": tier.ljust(64, "1")}
+    groups = chain["test"]["groups"]
+    chain["test"]["groups"] = {tier: groups[tier] | {"top1": chain["test"]["metrics"]["top1"], "readable": 120}}
+    chain["test"]["group_chance"] = {tier: 25.0}
+    return chain
+
+
+def test_tiers_trained_one_by_one_share_a_row(make: Any, frame_of: FrameOf) -> None:
+    right = {"direction": (90, 96), "change": (30, 36), "order": (60, 60)}
+    chains = [on_one_tier(make, tier, s, hits) for tier, pair in right.items() for s, hits in enumerate(pair)]
+    chance, row = rows_of(top1_per_tier(frame_of(*chains)))
+    assert [row[tier] for tier in right] == ["77.5 ± 3.5 (n=2)", "27.5 ± 3.5 (n=2)", "50.0 ± 0.0 (n=2)"]
+    # the means of the seeds are 50.0 and 53.3: their spread, not that of the six runs
+    assert (row["mean of tiers"], row["all videos"]) == ("51.7 ± 2.4 (n=2)", "-")
+    assert [chance[tier] for tier in right] == ["25.0"] * 3
+    assert "kept apart by" not in row
+
+
+def test_a_tier_that_is_not_finished_for_every_seed_leaves_no_mean(make: Any, frame_of: FrameOf) -> None:
+    chains = [on_one_tier(make, "direction", 0, 90), on_one_tier(make, "direction", 1, 90)]
+    chains += [on_one_tier(make, "order", 0, 60)]
+    row = rows_of(top1_per_tier(frame_of(*chains)))[-1]
+    assert (row["order"], row["mean of tiers"]) == ("50.0 [40.7, 59.3]", MISSING)
+
+
+def test_tiers_trained_differently_do_not_share_a_row(make: Any, frame_of: FrameOf) -> None:
+    other = {"finetune.optim.lr": 0.5}
+    frame = frame_of(on_one_tier(make, "direction", 0, 90), on_one_tier(make, "order", 0, 60, config=other))
+    rows = [row for row in rows_of(top1_per_tier(frame)) if row["backbone"] != "chance"]
+    assert len(rows) == 2
+    assert sorted((row["direction"], row["order"]) == (MISSING, "50.0 [40.7, 59.3]") for row in rows) == [False, True]
+
+
+def test_rows_say_what_they_were_trained_on_where_that_differs(make: Any, frame_of: FrameOf) -> None:
+    frame = frame_of(on_one_tier(make, "order", 0, 60), make.runs(config={"test.benchmark.split": "all"}))
+    rows = [row for row in rows_of(top1_per_tier(frame)) if row["backbone"] != "chance"]
+    assert sorted(row["trained on"] for row in rows) == ["all tiers", "one tier each"]
+
+
 def test_unreadable_and_absent_videos_are_footnotes(make: Any, frame_of: FrameOf) -> None:
     chain = make.runs()
     test = chain["test"]
