@@ -2,11 +2,14 @@
 
 Two invariants make single frames worthless, by construction rather than by tuning:
 
-- direction, change, order: positions live on a torus whose hidden part is wider than a sprite and a step, and the
-  middle position is uniform on it; a translation of a uniform variable on a torus is uniform, so the positions are
-  uniform at *every* frame of every class, and a sprite wraps only while out of sight;
-- relation: in every class the pair travels along its own axis with the same distribution of centre, axis and
-  speed, and its distance is uniform on [0, R] at every frame, whatever its course.
+- positions live on a torus whose hidden part is wider than a sprite and a step, and the middle position is uniform on
+  it; a translation of a uniform variable on a torus is uniform, so the positions are uniform at *every* frame of every
+  class, and a sprite wraps only while out of sight;
+- relation: the distance of a pair is uniform on [0, R] at every frame, whatever its course, and its axis has the same
+  distribution in every class.
+
+In change, order and relation the mean direction of motion tells two classes from the other two, so knowing it alone is
+worth 50 %; the rest takes what the tier is about.
 """
 
 from __future__ import annotations
@@ -18,14 +21,16 @@ import numpy as np
 
 from benchmarks.synthmotion.spec import CLASSES, STREAMS, SUBSETS, TIER_OF, Spec, SpecError
 
-NUM_ACTORS = 3
-"""direction, change, order: sprites with the identical motion, a third of the torus apart on a diagonal, so that at
-any time at least one of them is in view, in part at least."""
-NUM_PAIR = 2
-NUM_SPRITES = 4
-"""In every tier: the actors (or the pair), then sprites that move with the camera only."""
+PLACES = np.array([[0.0, 0.0], [0.5, 0.25], [0.0, 0.5], [0.5, 0.75]])
+"""Where the actors (relation: the pairs), all with the identical motion, stand on the torus, in units of its side, the
+whole being shifted at random. Some are in view at any time; and no two pairs stand in a row, for `approach` looks like
+`separate` from the right sprite of one to the left sprite of the next."""
+NUM_STILL = 2
+"""In every array, sprites that move with the camera only stand behind the actors."""
 EXTENT = 1.2
 """Largest reach of a shape's outline, in radii."""
+HEADINGS = {"right": 0.0, "down": 90.0, "left": 180.0, "up": 270.0}
+"""Degrees clockwise from right on the screen."""
 MAX_EDGE = 2.0
 """Widest soft edge of a sprite, pixels."""
 
@@ -61,11 +66,13 @@ def draw_motion(spec: Spec, subset: str, class_name: str, index: int) -> Motion:
     rng = streams(spec, subset, class_name, index)[0]
     tier = TIER_OF[class_name]
     times = np.arange(spec.frames) - (spec.frames - 1) / 2  # 0 in the middle, so that time reversal is t -> -t
-    radii = rng.choice(spec.radii(subset), NUM_SPRITES)
+    actors = len(PLACES) * (2 if tier == "relation" else 1)
+    radii = rng.choice(spec.radii(subset), actors + NUM_STILL)
     speed = _draw_speed(rng, spec.speeds(subset))
     # from out of sight on one side to out of sight on the other, plus the longest step of any class: a sprite is
     # never seen on both sides in two frames running
-    longest = speed * (1 + spec.speed_change) + spec.drift
+    parting = spec.relation_distance / (1 - spec.relation_duty) / spec.relation_period
+    longest = speed * max(1 + spec.speed_change, spec.relation_travel + parting / 2) + spec.drift
     torus = spec.size - 1 + 2 * (EXTENT * radii.max() + MAX_EDGE / 2) + longest
     low = (spec.size - 1 - torus) / 2
     drift = rng.uniform(0, spec.drift) * _unit(rng.uniform(0, 2 * np.pi))
@@ -74,20 +81,15 @@ def draw_motion(spec: Spec, subset: str, class_name: str, index: int) -> Motion:
     parameters: dict[str, Any] = {"speed": speed}
     if tier == "relation":
         pair, drawn = _relation(rng, spec, class_name, speed, times)
-        actors = pair + (spec.size - 1) / 2
+        moves = np.tile(pair, (len(PLACES), 1, 1))
     else:
-        path, drawn = _path(rng, spec, class_name, speed, times)
-        third = torus / NUM_ACTORS * np.array([1.0, rng.choice([-1.0, 1.0])])
-        corners = rng.uniform(0, torus, 2) + np.arange(NUM_ACTORS)[:, None] * third
-        actors = corners[:, None] + path
+        single, drawn = _path(rng, spec, class_name, speed, times)
+        moves = np.tile(single, (len(PLACES), 1, 1))
     parameters.update(drawn)
-    still = np.broadcast_to(
-        rng.uniform(0, torus, (NUM_SPRITES - len(actors), 1, 2)), (NUM_SPRITES - len(actors), spec.frames, 2)
-    )
-    paths = np.concatenate([actors, still]) + camera
+    places = rng.uniform(0, torus, 2) + torus * PLACES.repeat(actors // len(PLACES), axis=0)
+    still = np.broadcast_to(rng.uniform(0, torus, (NUM_STILL, 1, 2)), (NUM_STILL, spec.frames, 2))
+    paths = np.concatenate([places[:, None] + moves, still]) + camera
     positions = (paths - low) % torus + low
-    if tier == "relation":  # the pair stays around the frame: wrapping would tear it apart in sight
-        positions[:NUM_PAIR] = paths[:NUM_PAIR]
     parameters.update(drift=drift.tolist(), radii=radii.tolist(), torus=float(torus))
     return Motion(class_name, positions, paths, camera, radii, float(torus), parameters)
 
@@ -111,26 +113,27 @@ def _path(
     middles = (times[1:] + times[:-1]) / 2  # velocities hold between frames: this keeps reversal exact
     half = times[-1]
     if TIER_OF[class_name] == "direction":
-        angle = {"right": 0.0, "down": 90.0, "left": 180.0, "up": 270.0}[class_name]
+        angle = HEADINGS[class_name]
         angle += rng.uniform(-spec.direction_jitter, spec.direction_jitter)
         heading, rate = np.full(len(middles), np.deg2rad(angle)), np.ones(len(middles))
         drawn = {"angle": angle}
     elif TIER_OF[class_name] == "change":
-        start = rng.uniform(0, 2 * np.pi)
-        turn = np.deg2rad(rng.uniform(*spec.turn)) if class_name.startswith("turn") else 0.0
+        turns = class_name.startswith("turn")
+        middle = HEADINGS["left" if turns else "right"] + rng.uniform(-spec.change_jitter, spec.change_jitter)
+        turn = np.deg2rad(rng.uniform(*spec.turn)) if turns else 0.0
         turn = -turn if class_name == "turn_ccw" else turn
         change = {"accelerate": spec.speed_change, "decelerate": -spec.speed_change}.get(class_name, 0.0)
-        heading, rate = start + turn * middles / (2 * half), 1 + change * middles / half
-        drawn = {"angle": float(np.rad2deg(start)), "turn": float(np.rad2deg(turn))}
+        heading, rate = np.deg2rad(middle) + turn * middles / (2 * half), 1 + change * middles / half
+        drawn = {"angle": middle, "turn": float(np.rad2deg(turn))}
     else:
-        # `rising` moves along the "/" axis, `falling` along the "\" one, each with a random sign
-        axes = {"horizontal": 0.0, "vertical": 90.0, "rising": -45.0, "falling": 45.0}
-        first, second = (axes[word] + 180 * rng.integers(2) for word in class_name.split("_then_"))
-        switch = rng.uniform(-spec.order_jitter, spec.order_jitter)
+        # one jitter for both directions: the corner is always a right angle
+        jitter = rng.uniform(-spec.order_jitter, spec.order_jitter)
+        first, second = (HEADINGS[word] + jitter for word in class_name.split("_then_"))
+        switch = rng.uniform(-spec.order_switch, spec.order_switch)
         # the step in which the switch falls is shared by both directions
         share = np.clip(switch - (middles - 0.5), 0, 1)[:, None]
         steps = speed * (share * _unit(np.deg2rad(first)) + (1 - share) * _unit(np.deg2rad(second)))
-        return _integrate(steps), {"first": float(first), "second": float(second), "switch": switch}
+        return _integrate(steps), {"first": first, "second": second, "switch": switch}
     return _integrate(speed * rate[:, None] * _unit(heading)), drawn
 
 
@@ -144,18 +147,16 @@ def _integrate(steps: np.ndarray) -> np.ndarray:
 def _relation(
     rng: np.random.Generator, spec: Spec, class_name: str, speed: float, times: np.ndarray
 ) -> tuple[np.ndarray, dict[str, Any]]:
-    """Paths [2, F, 2] of the pair relative to the middle of the frame, and what was drawn for them."""
-    angle = rng.uniform(0, 2 * np.pi)
-    axis = _unit(angle)
-    side = spec.relation_spread * spec.size
-    travel = spec.relation_travel * speed * rng.choice([-1.0, 1.0])
-    centre = rng.uniform(-side / 2, side / 2, 2) + times[:, None] * travel * axis
+    """Paths [2, F, 2] of a pair relative to the middle position of its centre, and what was drawn for them."""
+    towards = "right" if class_name in ("approach", "separate") else "left"
+    angle = HEADINGS[towards] + rng.uniform(-spec.relation_jitter, spec.relation_jitter)
+    axis = _unit(np.deg2rad(angle))
+    centre = times[:, None] * spec.relation_travel * speed * axis
     period = spec.relation_period / speed
     phase = rng.uniform(0, 1)
     distance = spec.relation_distance * _course(class_name, times / period + phase, spec.relation_duty)
-    offset = distance[:, None] * axis / 2
-    drawn = {"angle": float(np.rad2deg(angle)), "travel": float(travel), "period": period, "phase": phase}
-    return np.stack([centre + offset, centre - offset]), drawn
+    offset = rng.choice([-1.0, 1.0]) * distance[:, None] * axis / 2  # either may go ahead
+    return np.stack([centre + offset, centre - offset]), {"angle": angle, "period": period, "phase": phase}
 
 
 def _course(class_name: str, cycles: np.ndarray, duty: float) -> np.ndarray:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from benchmarks.synthmotion.motion import NUM_PAIR, draw_motion
+from benchmarks.synthmotion.motion import draw_motion
 from benchmarks.synthmotion.spec import TIERS, VERSIONS, Spec
 
 STEADY = 0.5
 """A distance whose range is below this (pixels) is constant."""
+
+_UNITS = {"right": (1, 0), "down": (0, 1), "left": (-1, 0), "up": (0, -1)}  # y points down
 
 
 def classify(paths: np.ndarray, tier: str) -> str:
@@ -16,8 +18,8 @@ def classify(paths: np.ndarray, tier: str) -> str:
     being given. Any contiguous or strided selection of at least 4 frames will do. Raises ValueError otherwise."""
     if tier not in TIERS:
         raise ValueError(f"tier={tier!r} is not one of {', '.join(TIERS)}")
-    if paths.ndim != 3 or paths.shape[2] != 2 or paths.shape[0] < NUM_PAIR + 1 or paths.shape[1] < 4:
-        raise ValueError(f"paths must be [sprites >= {NUM_PAIR + 1}, frames >= 4, 2], not {list(paths.shape)}")
+    if paths.ndim != 3 or paths.shape[2] != 2 or paths.shape[0] < 3 or paths.shape[1] < 4:
+        raise ValueError(f"paths must be [sprites >= 3, frames >= 4, 2], not {list(paths.shape)}")
     scene = paths - paths[-1]  # relative to a sprite that moves with the camera alone
     steps = np.diff(scene[0], axis=0)
     rules = {"direction": _direction, "change": _change, "order": _order}
@@ -41,13 +43,10 @@ def _change(steps: np.ndarray) -> str:
 
 
 def _order(steps: np.ndarray) -> str:
-    # the axis angle of the first and of the last step, doubled so that a direction equals its opposite
-    names = np.array([[1, 0], [-1, 0], [0, -1], [0, 1]])  # horizontal, vertical, rising "/", falling "\"
-    angle = 2 * np.arctan2(steps[[0, -1], 1], steps[[0, -1], 0])
-    axes = np.stack([np.cos(angle), np.sin(angle)], axis=1)
-    # both halves are judged together, because only four of the sixteen orders exist
-    orders = {name: (a, b) for name, (a, b) in zip(TIERS["order"], ((0, 1), (1, 0), (2, 3), (3, 2)), strict=True)}
-    return max(orders, key=lambda name: float((axes * names[list(orders[name])]).sum()))
+    # both ends are judged together, because only four of the sixteen orders exist
+    first, last = (step / max(float(np.hypot(*step)), 1e-9) for step in steps[[0, -1]])
+    fits = {name: [_UNITS[word] for word in name.split("_then_")] for name in TIERS["order"]}
+    return max(fits, key=lambda name: float(first @ fits[name][0] + last @ fits[name][1]))
 
 
 def _relation(offset: np.ndarray) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.synthmotion.motion import EXTENT, MAX_EDGE, NUM_SPRITES, Motion, draw_motion, streams
+from benchmarks.synthmotion.motion import EXTENT, MAX_EDGE, Motion, draw_motion, streams
 from benchmarks.synthmotion.spec import FAMILIES, Spec
 from benchmarks.synthmotion.textures import colour_texture, draw_texture
 
@@ -43,8 +43,9 @@ def draw_scene(spec: Spec, subset: str, class_name: str, index: int) -> Scene:
     """Everything of one video; a pure function of its arguments. Raises SpecError for unknown ones."""
     motion = draw_motion(spec, subset, class_name, index)
     rng = streams(spec, subset, class_name, index)[1]
-    families = rng.choice(FAMILIES[subset], NUM_SPRITES + 1)
-    shapes = rng.choice(SHAPES, NUM_SPRITES)
+    count = len(motion.radii)
+    families = rng.choice(FAMILIES[subset], count + 1)
+    shapes = rng.choice(SHAPES, count)
     reach = int(np.ceil(np.abs(motion.camera).max())) + 2
     mean = rng.uniform(0.2, 0.8, 3)
     grey = draw_texture(rng, spec.size + 2 * reach, str(families[0]), rng.uniform(0.9, 1.5))
@@ -56,7 +57,7 @@ def draw_scene(spec: Spec, subset: str, class_name: str, index: int) -> Scene:
         texture = colour_texture(grey, _apart(rng, mean, spec.contrast), _colour_axis(rng, rng.uniform(0.1, 0.18)))
         angle, edge = rng.uniform(0, 2 * np.pi), rng.uniform(0.8, MAX_EDGE)
         sprites.append(Sprite(str(shape), float(radius), angle, edge, texture))
-    order = tuple(int(i) for i in rng.permutation(NUM_SPRITES))
+    order = tuple(int(i) for i in rng.permutation(count))
     parameters = {**motion.parameters, "families": families.tolist(), "shapes": shapes.tolist(), "order": list(order)}
     return Scene(spec, motion, background, tuple(sprites), order, parameters)
 

@@ -10,7 +10,7 @@ from typing import Any
 TIERS: dict[str, tuple[str, ...]] = {
     "direction": ("right", "left", "up", "down"),
     "change": ("accelerate", "decelerate", "turn_cw", "turn_ccw"),
-    "order": ("horizontal_then_vertical", "vertical_then_horizontal", "rising_then_falling", "falling_then_rising"),
+    "order": ("right_then_down", "up_then_left", "down_then_right", "left_then_up"),
     "relation": ("approach", "separate", "cross", "follow"),
 }
 """Tier -> its classes. Neighbours (first/second, third/fourth) are time reversals of each other, except that `cross`
@@ -52,7 +52,7 @@ class Spec:
     revision: int = 1
     """Raised when the drawing code changes what a given specification looks like."""
     size: int = 56
-    frames: int = 24
+    frames: int = 18
     fps: int = 12
     crf: int = 18
     """x264's constant rate factor: 18 is called visually lossless by its makers."""
@@ -64,23 +64,28 @@ class Spec:
     radii_test: tuple[float, ...] = (8.0, 10.0)
     speeds_train: tuple[tuple[float, float], ...] = ((1.8, 2.4), (2.8, 3.4))
     speeds_test: tuple[tuple[float, float], ...] = ((2.4, 2.8),)
-    direction_jitter: float = 15.0
+    direction_jitter: float = 45.0
+    """direction: the heading is this close to that of its class; 45 fills the circle."""
+    change_jitter: float = 15.0
+    """change: the heading in the middle of the video is this close to right (*celerate) or left (turn_*)."""
     speed_change: float = 0.8
     """accelerate, decelerate: the speed runs linearly between (1 - c) and (1 + c) times its mean."""
     turn: tuple[float, float] = (120.0, 180.0)
     """turn_*: total change of heading over the video."""
-    order_jitter: float = 1.0
+    order_jitter: float = 15.0
+    """order: both headings are turned by the same angle, at most this."""
+    order_switch: float = 1.0
     """order: the switch is this close to the middle of the video."""
-    relation_distance: float = 28.0
+    relation_jitter: float = 15.0
+    """relation: the pair's axis, along which its centre travels, is this close to horizontal."""
+    relation_distance: float = 36.0
     """relation: the distance of the pair is uniform on 0..this at every frame of every class."""
-    relation_period: float = 44.0
+    relation_period: float = 60.0
     """relation: period of the distance at speed 1; divided by the speed."""
     relation_duty: float = 0.8
     """relation: share of a period in which `approach` closes in (the rest moves out quickly)."""
-    relation_travel: float = 0.4
+    relation_travel: float = 0.8
     """relation: speed of the pair's centre, as a share of the speed."""
-    relation_spread: float = 0.2
-    """relation: the centre is, in the middle of the video, uniform in a central square of this share of the frame."""
     background_contrast: tuple[float, float] = (0.03, 0.06)
     """Standard deviation of the background's texture around its mean colour (0..1), drawn within this range."""
     contrast: float = 0.3

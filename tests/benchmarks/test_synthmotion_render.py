@@ -25,7 +25,7 @@ def warp(frame: np.ndarray, flow: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("subset", ["train", "test"])
 @pytest.mark.parametrize("name", CLASSES)
 def test_the_true_field_warps_a_frame_onto_the_next(subset, name):
-    indices = np.arange(4, 20, 2)
+    indices = np.arange(1, 16, 2)
     scene = draw_scene(SPEC, subset, name, 2)
     frames = render(scene)[indices].astype(np.float64)
     flow, valid = displacement(scene, indices)
@@ -52,15 +52,15 @@ def test_fields_of_one_frame_against_itself_are_zero_and_backward_ones_undo_forw
     assert valid[0].any()
 
 
-@pytest.mark.parametrize("indices", [[3], [0, 24], [-1, 0], []])
+@pytest.mark.parametrize("indices", [[3], [0, SPEC.frames], [-1, 0], []])
 def test_impossible_indices_are_refused(indices):
-    with pytest.raises(ValueError, match=r"within 0\.\.23"):
+    with pytest.raises(ValueError, match=rf"within 0\.\.{SPEC.frames - 1}"):
         displacement(draw_scene(SPEC, "test", "right", 0), np.array(indices, np.int64))
 
 
 def test_rendering_is_a_pure_function():
     frames = render(draw_scene(SPEC, "train", "cross", 4))
-    assert frames.shape == (24, 56, 56, 3) and frames.dtype == np.uint8
+    assert frames.shape == (SPEC.frames, SPEC.size, SPEC.size, 3) and frames.dtype == np.uint8
     np.testing.assert_array_equal(frames, render(draw_scene(SPEC, "train", "cross", 4)))
     assert not np.array_equal(frames, render(draw_scene(Spec(stream="calibration"), "train", "cross", 4)))
 

@@ -94,7 +94,5 @@ def test_foreign_video_ids_are_refused(name):
 
 def test_the_order_of_the_labels_is_fixed():
     """Class indices are in checkpoints and predictions.csv: another order would misname old ones without an error."""
-    names = (
-        "right left up down accelerate decelerate turn_cw turn_ccw horizontal_then_vertical vertical_then_horizontal"
-    )
-    assert " ".join(CLASSES) == f"{names} rising_then_falling falling_then_rising approach separate cross follow"
+    names = "right left up down accelerate decelerate turn_cw turn_ccw right_then_down up_then_left down_then_right"
+    assert " ".join(CLASSES) == f"{names} left_then_up approach separate cross follow"
