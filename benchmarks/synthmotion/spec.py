@@ -62,8 +62,8 @@ class Spec:
     """Largest speed of the camera; the same constant velocity for everything in the scene."""
     radii_train: tuple[float, ...] = (7.0, 9.0, 11.0)
     radii_test: tuple[float, ...] = (8.0, 10.0)
-    speeds_train: tuple[tuple[float, float], ...] = ((1.8, 2.4), (2.8, 3.4))
-    speeds_test: tuple[tuple[float, float], ...] = ((2.4, 2.8),)
+    speeds_train: tuple[tuple[float, float], ...] = ((2.6, 3.2), (3.8, 4.4))
+    speeds_test: tuple[tuple[float, float], ...] = ((3.2, 3.8),)
     direction_jitter: float = 45.0
     """direction: the heading is this close to that of its class; 45 fills the circle."""
     change_jitter: float = 15.0
@@ -80,11 +80,11 @@ class Spec:
     """relation: the pair's axis, along which its centre travels, is this close to horizontal."""
     relation_distance: float = 36.0
     """relation: the distance of the pair is uniform on 0..this at every frame of every class."""
-    relation_period: float = 60.0
+    relation_period: float = 80.0
     """relation: period of the distance at speed 1; divided by the speed."""
     relation_duty: float = 0.8
     """relation: share of a period in which `approach` closes in (the rest moves out quickly)."""
-    relation_travel: float = 0.8
+    relation_travel: float = 0.6
     """relation: speed of the pair's centre, as a share of the speed."""
     background_contrast: tuple[float, float] = (0.03, 0.06)
     """Standard deviation of the background's texture around its mean colour (0..1), drawn within this range."""
