@@ -1,4 +1,5 @@
-"""`python -m benchmarks.synthmotion --root DIR`: render the videos that are missing."""
+"""`python -m benchmarks.synthmotion --root DIR`: render the videos that are missing; `--sheet FILE`: draw a contact
+sheet of the classes."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+from benchmarks.synthmotion.sheet import write_sheet
 from benchmarks.synthmotion.spec import CLASSES, DEFAULT_PER_CLASS, VERSIONS, Spec, SpecError
 from benchmarks.synthmotion.write import damaged_videos, folder_of, write_benchmark
 
@@ -15,7 +17,8 @@ from benchmarks.synthmotion.write import damaged_videos, folder_of, write_benchm
 def main(arguments: list[str] | None = None) -> int:
     """Returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.synthmotion", description=__doc__)
-    parser.add_argument("--root", type=Path, required=True, help="data folder; videos go to ROOT/synthmotion-VERSION")
+    parser.add_argument("--root", type=Path, help="data folder; videos go to ROOT/synthmotion-VERSION")
+    parser.add_argument("--sheet", type=Path, metavar="FILE", help="only draw one video of every class to this picture")
     parser.add_argument("--version", default="v1", help=f"{', '.join(VERSIONS)}, or a name of your own")
     parser.add_argument("--train-per-class", type=int, default=DEFAULT_PER_CLASS["train"])
     parser.add_argument("--test-per-class", type=int, default=DEFAULT_PER_CLASS["test"])
@@ -27,6 +30,10 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if min(options.train_per_class, options.test_per_class) < 0:
         parser.error("counts must not be negative")
+    if options.root is None and options.sheet is None:
+        parser.error("say where to: --root DIR for the videos, --sheet FILE.png for a contact sheet")
+    if options.sheet is not None:
+        return _draw(options.sheet, options.version)
 
     names = ("size", "frames", "fps", "crf", "gop", "seed")
     changes = {name: value for name in names if (value := getattr(options, name)) is not None}
@@ -54,6 +61,19 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     videos = (options.train_per_class + options.test_per_class) * len(CLASSES)
     print(f"{folder}: {videos} videos are there ({time.monotonic() - started:.0f} s)")
+    return 0
+
+
+def _draw(path: Path, version: str) -> int:
+    if version not in VERSIONS:
+        print(f"error: --sheet knows the versions {', '.join(VERSIONS)}, not {version!r}", file=sys.stderr)
+        return 1
+    try:
+        write_sheet(path, VERSIONS[version])
+    except (ValueError, OSError) as error:
+        print(f"error: {path} cannot be written: {error}", file=sys.stderr)
+        return 1
+    print(path)
     return 0
 
 
