@@ -32,9 +32,8 @@ TRAJECTORIES = 95.0
 CHANCE = 1 / 4
 """Each tier has four classes, and the tier of a video is given."""
 FRAMES = VERSIONS["calibration"].frames
-SINGLE_FRAME = [  # of all tiers at once; one frame is an eighth of a clip: more videos of it in the same time
+SINGLE_FRAME = [  # one frame is an eighth of a clip: more videos of it in the same time
     "num_frames=1",
-    "benchmark.split=all",
     "finetune.length.steps=250",
     "finetune.length.batch_size=32",
 ]
@@ -44,8 +43,7 @@ def commands(paths: list[str]) -> list[list[str]]:
     """The sweeps that the calibration needs."""
     start = [sys.executable, str(ROOT / "sweeps" / "run.py"), "-m", "experiment=calibration", *paths]
     frames = "finetune.sampling.first_frame=" + ",".join(map(str, range(FRAMES)))
-    tiers = "benchmark.split=" + ",".join(TIERS)
-    return [[*start, "temporal=none,shift", tiers], [*start, *SINGLE_FRAME, frames]]
+    return [[*start, "temporal=none,shift"], [*start, *SINGLE_FRAME, frames]]
 
 
 def judge(frame: Any) -> list[tuple[str, str, bool]]:
@@ -56,11 +54,13 @@ def judge(frame: Any) -> list[tuple[str, str, bool]]:
     tests = frame[(frame["phase"] == "test") & (frame["test.benchmark.version"] == "calibration")]
     clips = tests[tests["test.model.num_frames"] > 1]
     bags = clips[clips["temporal"] == "none"]
-    lines = [_at_chance(f"bag of frames, {tier}", bags[bags["test.benchmark.split"] == tier]) for tier in TIERS]
+    lines = [
+        _at_chance(f"bag of frames, {tier}", bags, f"group.{tier}.top1", f"group.{tier}.counted") for tier in TIERS
+    ]
     singles = tests[tests["test.model.num_frames"] == 1]
     for index in range(FRAMES):
         rows = singles[singles["test.sampling.first_frame"] == index]
-        lines.append(_at_chance(f"single frame {index}", rows))
+        lines.append(_at_chance(f"single frame {index}", rows, "metric.top1", "metric.videos"))
     exact = oracle_accuracy()
     lines.append(("true trajectories", _figures(exact), min(exact.values()) >= TRAJECTORIES))
     shift = _per_tier(clips[clips["temporal"] == "shift"])
@@ -75,18 +75,17 @@ def oracle_accuracy() -> dict[str, float]:
 
 
 def _per_tier(rows: Any) -> dict[str, float]:
-    """Per tier, the mean over the given runs (seeds); a tier without a run is left out."""
-    found = {tier: rows[rows["test.benchmark.split"] == tier] for tier in TIERS}
-    return {tier: float(part["metric.top1"].mean()) for tier, part in found.items() if len(part)}
+    """Per tier, the mean over the given runs (seeds); empty without a run."""
+    return {tier: float(rows[f"group.{tier}.top1"].mean()) for tier in TIERS} if len(rows) else {}
 
 
-def _at_chance(name: str, rows: Any) -> tuple[str, str, bool]:
+def _at_chance(name: str, rows: Any, column: str, counted: str) -> tuple[str, str, bool]:
     """Whether the top-1 of the only row lies within the 99 % interval of guessing."""
     if not len(rows):
         return name, "missing", False
     row = rows.iloc[0]
-    videos = int(row["metric.videos"])
-    hits = round(videos * row["metric.top1"] / 100)
+    videos = int(row[counted])
+    hits = round(videos * row[column] / 100)
     low, high = binomial_interval(videos, CHANCE, 0.99)
     figures = (
         f"{100 * hits / videos:.1f} (chance {100 * CHANCE:.0f}, {100 * low / videos:.1f} to {100 * high / videos:.1f})"

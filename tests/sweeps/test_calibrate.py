@@ -8,21 +8,24 @@ from sweeps import calibrate
 TIERS = ("direction", "change", "order", "relation")
 
 
-def rows(bag: float = 25.0, single: float = 25.0, shift: float = 60.0) -> pd.DataFrame:
-    def row(temporal: str, top1: float, split: str, first_frame: int = -1) -> dict[str, object]:
+def rows(bag: float = 25.0, single: float = 25.0, shift: float = 60.0, tier: str = "order") -> pd.DataFrame:
+    """All at chance and 60 % with shift, but for one tier."""
+
+    def row(temporal: str, top1: float, others: float, first_frame: int = -1) -> dict[str, object]:
         return {
             "phase": "test",
             "temporal": temporal,
             "test.benchmark.version": "calibration",
-            "test.benchmark.split": split,
             "test.model.num_frames": 8 if first_frame < 0 else 1,
             "test.sampling.first_frame": first_frame,
             "metric.top1": top1,
-            "metric.videos": 200 if first_frame < 0 else 800,
+            "metric.videos": 800,
+            **{f"group.{name}.top1": top1 if name == tier else others for name in TIERS},
+            **{f"group.{name}.counted": 200 for name in TIERS},
         }
 
-    clips = [row(*pair, tier) for tier in TIERS for pair in (("none", bag), ("shift", shift))]
-    return pd.DataFrame([*clips, *(row("none", single, "all", index) for index in range(calibrate.FRAMES))])
+    frames = [row("none", single, single, index) for index in range(calibrate.FRAMES)]
+    return pd.DataFrame([row("none", bag, 25.0), row("shift", shift, 60.0), *frames])
 
 
 def verdicts(frame: pd.DataFrame) -> dict[str, bool]:
