@@ -52,6 +52,7 @@ def judge(frame: Any) -> list[tuple[str, str, bool]]:
     `frame`: the DataFrame of results.collect.
     """
     tests = frame[(frame["phase"] == "test") & (frame["test.benchmark.version"] == "calibration")]
+    tests = tests[tests["test.benchmark.split"] == "all"]
     clips = tests[tests["test.model.num_frames"] > 1]
     bags = clips[clips["temporal"] == "none"]
     lines = [

@@ -96,3 +96,9 @@ def test_the_order_of_the_labels_is_fixed():
     """Class indices are in checkpoints and predictions.csv: another order would misname old ones without an error."""
     names = "right left up down accelerate decelerate turn_cw turn_ccw right_then_down up_then_left down_then_right"
     assert " ".join(CLASSES) == f"{names} left_then_up approach separate cross follow"
+
+
+def test_v1_is_frozen():
+    """Calibrated (docs/synthmotion.md) and then run: another specification is another version, not another v1."""
+    assert VERSIONS["v1"].content_hash() == "6a89e4346050e779087e995f4fb0f2cf72e707188b2d8bbf383f6c1acae7317b"
+    assert VERSIONS["calibration"] == replace(VERSIONS["v1"], stream="calibration")

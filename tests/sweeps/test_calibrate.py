@@ -16,6 +16,7 @@ def rows(bag: float = 25.0, single: float = 25.0, shift: float = 60.0, tier: str
             "phase": "test",
             "temporal": temporal,
             "test.benchmark.version": "calibration",
+            "test.benchmark.split": "all",
             "test.model.num_frames": 8 if first_frame < 0 else 1,
             "test.sampling.first_frame": first_frame,
             "metric.top1": top1,
