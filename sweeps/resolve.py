@@ -6,35 +6,28 @@ parent's identity; settings that the phase does not read are normalised, so that
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from hcml.config import (
-    BackboneConfig,
     BenchmarkConfig,
     ComputeConfig,
     ConfigError,
-    ContrastConfig,
     CurriculumConfig,
     FinetuneRun,
-    FusionConfig,
     LengthConfig,
     ModelConfig,
-    MotionConfig,
     ObjectiveConfig,
     OptimConfig,
     PretrainRun,
-    ReconstructionConfig,
     SamplingConfig,
-    TemporalConfig,
     TestRun,
     TransformConfig,
 )
 from sweeps.identity import PlannedRun, file_hash, planned
-
-Settings = Mapping[str, Any]
+from sweeps.parts import Settings, benchmark_of, check_batch, held_out_of, model_of, num_classes_of, objective_of
 
 PHASES = ("pretrain", "finetune", "test")
 INITS = ("run", "scratch", "weights")
@@ -90,11 +83,11 @@ def resolve(settings: Settings) -> list[PlannedRun]:
     problems.take(_check_choices, settings)
     problems.check()
     problems.take(_check_start, settings)
-    benchmark = problems.take(_benchmark, settings["benchmark"])
+    benchmark = problems.take(benchmark_of, settings["benchmark"])
     common = _Common(
-        model=problems.take(_model, settings, 2 if benchmark is None else _num_classes(benchmark)),
+        model=problems.take(model_of, settings, 2 if benchmark is None else num_classes_of(benchmark)),
         benchmark=benchmark,
-        objective=problems.take(_objective, settings["objective"], settings["levels"]),
+        objective=problems.take(objective_of, settings["objective"], settings["levels"] if _reads(settings) else 0),
         compute=problems.take(lambda: ComputeConfig(**settings["compute"])),
         parts={phase: _parts(phase, settings, problems) for phase in PHASES[: PHASES.index(settings["phase"]) + 1]},
     )
@@ -120,6 +113,11 @@ def resolve(settings: Settings) -> list[PlannedRun]:
         if test is not None:
             runs.append(planned(test, runs[-1].run_id, prefix=runs[-1].slug))
     return runs
+
+
+def _reads(settings: Settings) -> bool:
+    """Whether a run of the job reads the self-supervised objective: what nobody reads is neither refused nor hashed."""
+    return (settings["init"] == "run" and not settings["checkpoint"]) or settings["finetune"]["auxiliary_weight"] > 0
 
 
 def _check_choices(settings: Settings) -> None:
@@ -157,105 +155,21 @@ def _parts(phase: str, settings: Settings, problems: _Problems) -> dict[str, Any
         for key, cls in classes.items()
     }
     if parts.get("length") is not None:
-        benchmark = problems.take(_benchmark, given.get("benchmark") or settings["benchmark"])
+        benchmark = problems.take(benchmark_of, given.get("benchmark") or settings["benchmark"])
         if benchmark is not None:
-            problems.take(_check_batch, phase, parts["length"], benchmark)
+            problems.take(check_batch, phase, parts["length"], benchmark)
     return parts
-
-
-def _model(settings: Settings, num_classes: int) -> ModelConfig:
-    from hcml.backbone import resolve_name  # timm takes seconds to import
-
-    given = settings["backbone"]
-    pretrained = "" if settings["init"] == "scratch" else given["pretrained"]
-    if pretrained not in ("", "timm"):
-        pretrained = str(Path(pretrained).expanduser().resolve())
-        file_hash(pretrained, "backbone.pretrained")  # a missing file is a problem of the job, told with the others
-    if settings["init"] == "weights" and not pretrained:
-        raise ConfigError("init=weights needs backbone.pretrained=timm or backbone.pretrained=FILE")
-    backbone = BackboneConfig(**(given | {"name": resolve_name(given["name"], pretrained), "pretrained": pretrained}))
-    temporal = TemporalConfig(**settings["temporal"])
-    if temporal.mode == "none":
-        temporal = TemporalConfig()
-    motion = MotionConfig(**settings["motion"])
-    fusion = settings["fusion"]["init"]
-    if fusion == "auto":
-        fusion = "zero" if pretrained else "random"
-    init = FusionConfig(fusion)
-    if settings["levels"] == 0:  # a plain backbone reads neither, so all such rows are one
-        motion, init = MotionConfig(), FusionConfig()
-    return ModelConfig(
-        backbone=backbone,
-        temporal=temporal,
-        levels=settings["levels"],
-        motion=motion,
-        fusion=init,
-        num_classes=num_classes,
-        num_frames=settings["num_frames"],
-        input_size=settings["input_size"],
-    )
-
-
-def _objective(given: Settings, levels: int) -> ObjectiveConfig:
-    reconstruction = ReconstructionConfig(**given["reconstruction"])
-    contrast = ContrastConfig(**given["contrast"])
-    if levels == 1 and reconstruction.weight == 0:
-        raise ConfigError(
-            "objective.reconstruction.weight=0 leaves levels=1 without a loss (contrast begins at level 2): "
-            "use levels >= 2 or objective=both"
-        )
-    if levels >= 2 and reconstruction.weight == 0 and contrast.weight == 0:
-        raise ConfigError("objective: both weights are 0, nothing would be learned; use objective=both")
-    if levels <= 1:
-        contrast = ContrastConfig()
-    elif contrast.weight == 0:
-        contrast = ContrastConfig(weight=0.0)
-    if levels == 0:
-        reconstruction = ReconstructionConfig()
-    elif reconstruction.weight == 0:
-        reconstruction = ReconstructionConfig(weight=0.0)
-    return ObjectiveConfig(reconstruction, contrast)
-
-
-def _benchmark(given: Settings) -> BenchmarkConfig:
-    from benchmarks import BENCHMARKS
-
-    if given["name"] not in BENCHMARKS:
-        raise ConfigError(f"benchmark.name={given['name']!r} is unknown; known: {', '.join(sorted(BENCHMARKS))}")
-    config = BenchmarkConfig(**{f.name: given[f.name] for f in fields(BenchmarkConfig)})
-    _num_classes(config)  # refuses unknown splits
-    return config
-
-
-def _num_classes(config: BenchmarkConfig) -> int:
-    from benchmarks import num_classes
-
-    try:
-        return num_classes(config)
-    except ValueError as error:
-        raise ConfigError(str(error)) from error
-
-
-def _check_batch(phase: str, length: LengthConfig, benchmark: BenchmarkConfig) -> None:
-    classes = _num_classes(benchmark)
-    videos = benchmark.train_per_class * classes
-    if videos and length.batch_size > videos:
-        raise ConfigError(
-            f"{phase}.length.batch_size={length.batch_size} is larger than the training set of {videos} videos "
-            f"(benchmark.train_per_class={benchmark.train_per_class} x {classes} classes), so one "
-            f"batch would hold a video twice: set {phase}.length.batch_size={videos} or less, or more train_per_class"
-        )
 
 
 def _pretrain(settings: Settings, common: _Common) -> PretrainRun:
     section, parts = settings["pretrain"], common.parts["pretrain"]
     model, benchmark = common.model, common.benchmark
     if section["benchmark"] is not None:
-        benchmark = _benchmark(section["benchmark"])
+        benchmark = benchmark_of(section["benchmark"])
     if section["split"]:
         benchmark = replace(benchmark, split=section["split"])
     if benchmark != common.benchmark:
-        model = replace(model, num_classes=_num_classes(benchmark))
+        model = replace(model, num_classes=num_classes_of(benchmark))
     curriculum = CurriculumConfig(**section["curriculum"])
     if model.levels == 1 and not curriculum.steps_per_level:
         curriculum = CurriculumConfig()  # with one level there is one turn, whatever its name
@@ -276,7 +190,7 @@ def _pretrain(settings: Settings, common: _Common) -> PretrainRun:
         curriculum=curriculum,
         compute=common.compute,
         train=section["train"],
-        eval_videos=section["eval_videos"],
+        eval_videos=held_out_of(section["eval_videos"], benchmark),
         seed=section["seed"],
         **parts,
     )
@@ -284,7 +198,8 @@ def _pretrain(settings: Settings, common: _Common) -> PretrainRun:
 
 def _finetune(settings: Settings, init: str, common: _Common) -> FinetuneRun:
     section = settings["finetune"]
-    weight = section["auxiliary_weight"]
+    # a plain backbone has no motion losses: it stays the baseline row of a sweep over levels
+    weight = section["auxiliary_weight"] if common.model.levels else 0.0
     return FinetuneRun(
         model=common.model,
         benchmark=common.benchmark,

@@ -218,6 +218,24 @@ def test_tiers_share_one_pretraining_on_all_of_them(settings):
     assert own[0].run_id != first[0].run_id and own[0].config.model.num_classes == 4
 
 
+def test_a_plain_backbone_stays_in_a_sweep_with_auxiliary_losses(settings):
+    plain, auxiliary = (ids(resolve(settings("levels=0", *extra))) for extra in ([], ["finetune.auxiliary_weight=0.1"]))
+    assert plain == auxiliary
+
+
+def test_an_objective_that_nobody_reads_is_not_judged(settings):
+    same = ["init=scratch", "levels=1"]
+    assert ids(resolve(settings(*same, "objective=contrastive"))) == ids(resolve(settings(*same)))
+    with pytest.raises(ConfigProblems, match="without a loss"):
+        resolve(settings(*same, "objective=contrastive", "finetune.auxiliary_weight=0.1"))
+
+
+def test_held_out_videos_that_are_not_there_are_no_part_of_a_run(settings):
+    few, many = (resolve(settings(f"benchmark.test_per_class={n}"))[0] for n in (2, 30))
+    assert few.config.eval_videos == 8 and many.config.eval_videos == 64
+    assert few.run_id != many.run_id
+
+
 def test_an_unknown_split_is_refused(settings):
     with pytest.raises(ConfigProblems, match="not a split of synthmotion: all, direction"):
         resolve(settings("benchmark.split=2"))
