@@ -90,3 +90,10 @@ def test_chance_is_among_the_classes_of_the_group(frozen):
     assert record["chance"] == pytest.approx((2 * 50 + 3 * 100 / 3) / 5)
     assert record["groups"]["order"] == {"top1": 40.0, "videos": 2.0}
     assert record["unreadable"]["ids"] == ["z"]
+
+
+def test_the_hash_and_the_match_of_loaded_weights_are_in_the_record(frozen):
+    report = {"source": "timm:resnet18", "sha256": "a" * 64, "matched_percent": 100.0}
+    record = assemble(frozen[0]["run_id"], frozen[0], [], DATA, TRAINED | {"weights": report}, MACHINE)
+    assert record["environment"]["pretrained_weights"] == report
+    assert problems_of(record | {"started": now(), "finished": now()}) == []

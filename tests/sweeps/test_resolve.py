@@ -47,7 +47,8 @@ def test_every_experiment_composes_and_names_itself(settings, name):
 
 def test_cluster_profile_gives_every_training_value_a_source():
     text = (Path(__file__).resolve().parents[2] / "sweeps/conf/profile/cluster.yaml").read_text()
-    for key in ("lr", "weight_decay", "momentum", "schedule", "clip_norm", "epochs", "batch_size", "warmup", "scale"):
+    keys = "lr weight_decay momentum schedule milestones gamma clip_norm epochs batch_size warmup scale"
+    for key in keys.split():
         lines = re.findall(rf"^ *{key}:.*$", text, flags=re.M)
         assert lines
         assert all("protocols" in line or "ours" in line for line in lines), f"{key} has no source: {lines}"
