@@ -40,14 +40,18 @@ def _row(spec: Spec, subset: str, name: str, index: int, indices: np.ndarray) ->
     scene = draw_scene(spec, subset, name, index)
     middle = len(indices) // 2
     flow, _ = displacement(scene, indices[middle - 1 : middle + 1])
-    return [*render(scene)[indices], _coloured(flow[0])]
+    return [*render(scene)[indices], coloured(flow[0])]
 
 
-def _coloured(flow: np.ndarray) -> np.ndarray:
-    """Backward displacement float [2, H, W] (where a pixel came from) as uint8 [H, W, 3], as motion forward."""
+def coloured(flow: np.ndarray, longest: float | None = None) -> np.ndarray:
+    """Backward displacement float [2, H, W] (where a pixel came from) as uint8 [H, W, 3], as motion forward.
+
+    Hue is the direction (red: right), brightness the length, full at `longest` pixels (default: the longest there is).
+    """
     angle = np.arctan2(-flow[1], -flow[0]) % (2 * np.pi)
     length = np.hypot(*flow)
-    hsv = np.stack([angle / (2 * np.pi), np.ones_like(angle), length / max(float(length.max()), 1e-9)], axis=-1)
+    value = np.clip(length / max(float(length.max() if longest is None else longest), 1e-9), 0, 1)
+    hsv = np.stack([angle / (2 * np.pi), np.ones_like(angle), value], axis=-1)
     return np.asarray(Image.fromarray(np.rint(255 * hsv).astype(np.uint8), "HSV").convert("RGB"))
 
 
