@@ -14,6 +14,10 @@ from hcml.config import ContrastConfig
 CHUNK = 512
 """Queries that are compared with all keys at once."""
 
+TIE = 1e-6
+"""Cosine similarities this near each other are tied: equal features differ by up to 2e-7 in float32, because a
+positive's score and its candidates' are summed in different orders."""
+
 
 class Predictor(nn.Sequential):
     """P_l [N, D, h, w] -> a prediction of P_(l-1) in the future, the same shape; a two-layer perceptron per place."""
@@ -121,13 +125,27 @@ def left_out(positives: Places, keys: Places, config: ContrastConfig) -> Tensor:
     return out
 
 
+def wins(own: Tensor, scores: Tensor) -> Tensor:
+    """The part of first place that each positive has: 0 when a candidate beats it, else 1 / (number of tied ones).
+
+    The one rule for every top-1, in training and held-out: a level whose features are all the same scores its chance.
+
+    Args:
+        own: [Q], cosine similarity of each query to its positive.
+        scores: [Q, C], to the other candidates; -inf for those that do not count.
+    """
+    ties = ((scores - own[:, None]).abs() <= TIE).sum(1)
+    return torch.where((scores > own[:, None] + TIE).any(1), 0.0, 1 / (1 + ties))
+
+
 def _chunk_loss(
     queries: Tensor, targets: Tensor, keys: Tensor, out: Tensor, temperature: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    positive = (queries * targets).sum(1) / temperature
-    negative = (queries @ keys.T / temperature).masked_fill(out, float("-inf"))
-    loss = torch.logsumexp(torch.cat([positive[:, None], negative], dim=1), dim=1) - positive
-    return loss, (negative.detach() > positive.detach()[:, None]).any(1), (~out).sum(1)
+    own = (queries * targets).sum(1)
+    scores = (queries @ keys.T).masked_fill(out, float("-inf"))
+    positive = own / temperature
+    loss = torch.logsumexp(torch.cat([positive[:, None], scores / temperature], dim=1), dim=1) - positive
+    return loss, wins(own.detach(), scores.detach()), (~out).sum(1)
 
 
 @dataclass
@@ -138,7 +156,9 @@ class Contrast:
     log_n: Tensor
     """Mean log of the number of candidates (the positive and its negatives): the loss of a constant predictor."""
     top1: Tensor
-    """Share of queries whose positive beats all negatives."""
+    """Share of queries whose positive beats all negatives; ties as in :func:`wins`."""
+    chance: Tensor
+    """That share for a constant predictor: the mean of 1 / (number of candidates)."""
     negatives: Tensor
     """Mean number of negatives of a query."""
 
@@ -158,20 +178,21 @@ def info_nce(
         keys: [K, D], L2-normalised.
         key_places: where the keys were taken.
     """
-    losses, beaten, counts = [], [], []
+    losses, won, counts = [], [], []
     for start in range(0, len(queries), CHUNK):
         part = slice(start, start + CHUNK)
         out = left_out(positives.at(part), key_places, config)
         args = (queries[part], targets[part], keys, out, config.temperature)
-        loss, lost, count = checkpoint(_chunk_loss, *args, use_reentrant=False)
+        loss, first, count = checkpoint(_chunk_loss, *args, use_reentrant=False)
         losses.append(loss)
-        beaten.append(lost)
+        won.append(first)
         counts.append(count)
     count = torch.cat(counts).float()
     return Contrast(
         loss=torch.cat(losses).mean(),
         log_n=(count + 1).log().mean(),
-        top1=(~torch.cat(beaten)).float().mean(),
+        top1=torch.cat(won).mean(),
+        chance=(1 / (count + 1)).mean(),
         negatives=count.mean(),
     )
 
@@ -181,7 +202,7 @@ class Ranking:
     """How often the positive is the most similar candidate; sums over queries."""
 
     hits: Tensor
-    """Ties count as 1 / (number of tied candidates)."""
+    """Ties as in :func:`wins`."""
     chance: Tensor
     """Sum of 1 / (number of candidates)."""
     queries: int
@@ -215,10 +236,7 @@ def rank_positive(queries: Tensor, features: Tensor, positives: Places, axis: st
     scores = torch.einsum("qd,qcd->qc", queries, candidates)
     own = scores[rows, position]
     scores = scores.masked_fill(near, float("-inf"))
-    better = (scores > own[:, None]).any(1)
-    ties = (scores == own[:, None]).sum(1)
-    hits = torch.where(better, torch.zeros_like(own), 1 / (1 + ties))
-    return Ranking(hits.sum(), (1 / (1 + (~near).sum(1))).sum(), len(queries))
+    return Ranking(wins(own, scores).sum(), (1 / (1 + (~near).sum(1))).sum(), len(queries))
 
 
 def unit(features: Tensor) -> Tensor:

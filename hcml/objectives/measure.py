@@ -7,7 +7,16 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from hcml.objectives.contrastive import Places, draw_places, left_out, pool_target, query_times, rank_positive, unit
+from hcml.objectives.contrastive import (
+    Places,
+    draw_places,
+    left_out,
+    pool_target,
+    query_times,
+    rank_positive,
+    unit,
+    wins,
+)
 from hcml.objectives.features import effective_rank, feature_std
 from hcml.objectives.reconstruction import end_point_error
 from hcml.objectives.self_supervision import SelfSupervision
@@ -96,10 +105,7 @@ def _rank_all(
 ) -> tuple[float, float]:
     own = (queries * positives.of(target)).sum(1)
     scores = (queries @ keys.of(target).T).masked_fill(excluded, float("-inf"))
-    better = (scores > own[:, None]).any(1)
-    ties = (scores == own[:, None]).sum(1)
-    hits = torch.where(better, torch.zeros_like(own), 1 / (1 + ties))
-    return float(hits.sum()), float((1 / (1 + (~excluded).sum(1))).sum())
+    return float(wins(own, scores).sum()), float((1 / (1 + (~excluded).sum(1))).sum())
 
 
 def static_prediction(motion_of: MotionModel, heads: SelfSupervision, clip: Tensor, level: int) -> Tensor:

@@ -19,6 +19,7 @@ from hcml.objectives.contrastive import (
     query_times,
     rank_positive,
     unit,
+    wins,
 )
 
 
@@ -72,6 +73,30 @@ def test_constant_predictions_lose_log_n():
     keys = drawn.keys.of(target)
     result = info_nce(drawn.queries.of(target), drawn.positives.of(target), drawn.positives, keys, drawn.keys, config)
     torch.testing.assert_close(result.loss, result.log_n)
+
+
+def test_a_collapsed_level_scores_its_chance():
+    """All features are one direction, no round numbers: top-1 is that of a guess, in the loss as in the rankings."""
+    config = ContrastConfig()
+    direction = torch.randn(32, generator=torch.Generator().manual_seed(0))
+    target = unit(direction.view(1, 1, -1, 1, 1).expand(3, 6, -1, 4, 4))
+    prediction = unit(features(batch=3, dim=32))
+    drawn = draw_places(target, 2, config, torch.Generator().manual_seed(0))
+    queries = drawn.queries.of(prediction)
+    keys = drawn.keys.of(target)
+    result = info_nce(queries, drawn.positives.of(target), drawn.positives, keys, drawn.keys, config)
+    assert 0 < result.chance < 0.01
+    torch.testing.assert_close(result.top1, result.chance)
+    for axis in ("time", "space"):
+        ranking = rank_positive(queries, target, drawn.positives, axis, 1)
+        torch.testing.assert_close(ranking.hits, ranking.chance)
+
+
+def test_wins():
+    own = torch.tensor([0.5, 0.5, 0.5, 0.5])
+    scores = torch.tensor([[0.4, 0.3], [0.6, 0.5], [0.5, 0.5], [0.5, float("-inf")]])
+    assert wins(own, scores).tolist() == pytest.approx([1, 0, 1 / 3, 1 / 2])
+    assert wins(own[:1], scores[:1, :0]).tolist() == [1]
 
 
 def test_what_is_left_out():
