@@ -124,7 +124,12 @@ class SelfSupervision(nn.Module):
         result, queries = self.contrast(self.predict(motion[level - 1], level), target, drawn)
         losses.total = losses.total + config.weight * result.loss
         losses.terms[f"contrast_{level}"] = result.loss
-        stats = {"log_n": result.log_n, "top1_all": result.top1, "negatives": result.negatives}
+        stats = {
+            "log_n": result.log_n,
+            "top1_all": result.top1,
+            "chance_all": result.chance,
+            "negatives": result.negatives,
+        }
         with torch.no_grad():
             # Spread over the whole ascending draw: its head would be the first clips only.
             some = slice(None, None, -(-len(queries) // LOGGED_QUERIES))

@@ -48,3 +48,16 @@ def test_a_still_video_leaves_nothing_to_rank(setting):
     found = figures(measure_batch(motion_of, heads, still, seed=0))
     for who in ("top1", "static", "persistence"):
         assert found[f"{who}_time_2"] == pytest.approx(found["chance_time_2"], rel=0.05)
+
+
+def test_the_training_log_has_the_chance_of_each_top1_by_the_names_of_the_held_out_figures(setting):
+    motion_of, heads = setting
+    clip = torch.rand(2, 6, 3, 48, 48)
+    stats = heads(clip, motion_of(clip), 2, torch.Generator().manual_seed(3)).stats
+    found = figures(measure_batch(motion_of, heads, clip, seed=3))
+    for axis in ("all", "time", "space"):
+        assert 0 <= stats[f"top1_{axis}_2"] <= 1
+        assert stats[f"chance_{axis}_2"].item() == pytest.approx(found[f"chance_{axis}_2"], rel=0.05)
+    # All of the queries, drawn alike, in both.
+    assert stats["chance_all_2"].item() == pytest.approx(found["chance_all_2"], rel=1e-5)
+    assert stats["top1_all_2"].item() == pytest.approx(found["top1_all_2"], rel=1e-5)
