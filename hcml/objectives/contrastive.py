@@ -85,6 +85,12 @@ def query_times(level: int, num_steps: int, delta: int) -> range:
     return times
 
 
+def first_target(level: int) -> int:
+    """Index into P's time dimension before which there are no targets at `level`: P_(l-1) has not seen l frames
+    there, and would be told apart by that."""
+    return level - 2
+
+
 def draw(weights: Tensor, count: int, motion_share: float, generator: torch.Generator) -> Tensor:
     """`count` of the len(weights) candidates without repetition, ascending: a share in proportion to the weights,
     the rest uniformly. All of them if there are no more than `count`.
@@ -208,21 +214,23 @@ class Ranking:
     queries: int
 
 
-def rank_positive(queries: Tensor, features: Tensor, positives: Places, axis: str, radius: int) -> Ranking:
+def rank_positive(queries: Tensor, features: Tensor, positives: Places, axis: str, level: int, radius: int) -> Ranking:
     """Is the positive nearer to its query than the same clip's features at other times, or at other places?
 
     Args:
         queries: [Q, D], L2-normalised.
         features: [B, T-1, D, h, w], L2-normalised targets.
         positives: where the positives are.
-        axis: time (same clip and place, other times) | space (same clip and time, other places).
+        axis: time (same clip and place, other times with a target) | space (same clip and time, other places).
+        level: l >= 2, whose targets the features are.
         radius: candidates this near the positive along `axis` are left out, as in training.
     """
     rows = torch.arange(len(queries), device=queries.device)
     if axis == "time":
         candidates = features[positives.clip, :, :, positives.y, positives.x]  # [Q, T-1, D]
         position = positives.time
-        near = (torch.arange(features.shape[1], device=queries.device)[None] - position[:, None]).abs() <= radius
+        times = torch.arange(features.shape[1], device=queries.device)[None]
+        out = ((times - position[:, None]).abs() <= radius) | (times < first_target(level))
     elif axis == "space":
         height, width = features.shape[-2:]
         candidates = features[positives.clip, positives.time].flatten(2).transpose(1, 2)  # [Q, h * w, D]
@@ -230,13 +238,13 @@ def rank_positive(queries: Tensor, features: Tensor, positives: Places, axis: st
         ys, xs = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
         dy = (ys.flatten().to(queries.device)[None] - positives.y[:, None]).abs()
         dx = (xs.flatten().to(queries.device)[None] - positives.x[:, None]).abs()
-        near = (dy <= radius) & (dx <= radius)
+        out = (dy <= radius) & (dx <= radius)
     else:
         raise ValueError(f"axis={axis!r} must be time or space")
     scores = torch.einsum("qd,qcd->qc", queries, candidates)
     own = scores[rows, position]
-    scores = scores.masked_fill(near, float("-inf"))
-    return Ranking(wins(own, scores).sum(), (1 / (1 + (~near).sum(1))).sum(), len(queries))
+    scores = scores.masked_fill(out, float("-inf"))
+    return Ranking(wins(own, scores).sum(), (1 / (1 + (~out).sum(1))).sum(), len(queries))
 
 
 def unit(features: Tensor) -> Tensor:
@@ -270,8 +278,7 @@ def draw_places(
     norms = positives.to(target.device).of(target).norm(dim=1)
     limit = config.max_queries if max_queries is None else max_queries
     chosen = draw(norms, limit, config.motion_queries, generator)
-    # Frames before level - 1 are no targets: P_(l-1) has not seen l frames there.
-    keys = grid(batch, range(level - 2, num_steps), height, width)
+    keys = grid(batch, range(first_target(level), num_steps), height, width)
     kept = draw(torch.ones(len(keys)), config.max_keys, 0.0, generator)
     device = target.device
     return Drawn(queries.at(chosen).to(device), positives.at(chosen).to(device), keys.at(kept).to(device))

@@ -94,7 +94,7 @@ def _measure_level(
         found[f"{name}_all_{level}"] = (hits, count)
         found[f"chance_all_{level}"] = (chance, count)
         for axis in ("time", "space"):
-            ranking = rank_positive(vectors, target, drawn.positives, axis, config.exclusion_radius)
+            ranking = rank_positive(vectors, target, drawn.positives, axis, level, config.exclusion_radius)
             found[f"{name}_{axis}_{level}"] = (float(ranking.hits), count)
             found[f"chance_{axis}_{level}"] = (float(ranking.chance), count)
     return found

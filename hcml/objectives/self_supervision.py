@@ -135,7 +135,7 @@ class SelfSupervision(nn.Module):
             some = slice(None, None, -(-len(queries) // LOGGED_QUERIES))
             for axis in ("time", "space"):
                 ranking = rank_positive(
-                    queries[some].detach(), target, drawn.positives.at(some), axis, config.exclusion_radius
+                    queries[some].detach(), target, drawn.positives.at(some), axis, level, config.exclusion_radius
                 )
                 stats[f"top1_{axis}"] = ranking.hits / ranking.queries
                 stats[f"chance_{axis}"] = ranking.chance / ranking.queries

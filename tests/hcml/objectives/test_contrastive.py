@@ -88,7 +88,7 @@ def test_a_collapsed_level_scores_its_chance():
     assert 0 < result.chance < 0.01
     torch.testing.assert_close(result.top1, result.chance)
     for axis in ("time", "space"):
-        ranking = rank_positive(queries, target, drawn.positives, axis, 1)
+        ranking = rank_positive(queries, target, drawn.positives, axis, 2, 1)
         torch.testing.assert_close(ranking.hits, ranking.chance)
 
 
@@ -165,17 +165,47 @@ def test_gradient_descent_lowers_the_loss():
 def test_ranking_over_time_and_space():
     target = unit(features(batch=1, times=6, size=3))
     positives = places((0, 4, 1, 1), (0, 0, 0, 0))
-    perfect = rank_positive(positives.of(target), target, positives, "time", 1)
+    perfect = rank_positive(positives.of(target), target, positives, "time", 2, 1)
     assert perfect.hits == 2
     # time 4: candidates 0, 1, 2 beside it; time 0: candidates 2..5.
     assert perfect.chance.item() == pytest.approx(1 / 4 + 1 / 5)
-    place = rank_positive(positives.of(target), target, positives, "space", 1)
+    place = rank_positive(positives.of(target), target, positives, "space", 2, 1)
     assert place.hits == 2
     assert place.chance.item() == pytest.approx(1 / 1 + 1 / 6)  # the centre of 3x3 has no place left
+
+
+def test_times_before_the_first_target_are_no_candidates():
+    """Six times, radius 1. The target's double stands at index 0, where only P_1 has seen all its frames."""
+    target = unit(features(batch=1, times=6, size=3))
+    target[:, 0] = target[:, 4]
+    positives = places((0, 4, 1, 1))
+    queries = positives.of(target)
+    expected = {2: (1 / 2, 1 / 4), 3: (1, 1 / 3), 4: (1, 1 / 2)}  # candidates 0, 1, 2 | 1, 2 | 2 beside the positive
+    for level, (hits, chance) in expected.items():
+        ranking = rank_positive(queries, target, positives, "time", level, 1)
+        assert (ranking.hits.item(), ranking.chance.item()) == pytest.approx((hits, chance))
+        space = rank_positive(queries, target, places((0, 4, 0, 0)), "space", level, 1)
+        assert space.chance.item() == pytest.approx(1 / 6)  # places of one time: the same at every level
+
+
+def test_level_2_ranks_over_all_times():
+    """Spelled out, time by time: every index of P holds a target of level 2."""
+    target, prediction = unit(features(seed=2)), unit(features(seed=3))
+    drawn = draw_places(features(seed=2), 2, ContrastConfig(), torch.Generator().manual_seed(0))
+    queries = drawn.queries.of(prediction)
+    hits = chance = 0.0
+    rows = zip(queries, drawn.positives.clip, drawn.positives.time, drawn.positives.y, drawn.positives.x, strict=True)
+    for query, clip, time, y, x in rows:
+        others = [t for t in range(6) if abs(t - int(time)) > 1]
+        scores = [float(query @ target[clip, t, :, y, x]) for t in (int(time), *others)]
+        hits += scores[0] == max(scores)
+        chance += 1 / len(scores)
+    ranking = rank_positive(queries, target, drawn.positives, "time", 2, 1)
+    assert (ranking.hits.item(), ranking.chance.item()) == pytest.approx((hits, chance))
 
 
 def test_ties_count_as_chance():
     target = unit(torch.ones(1, 6, 4, 3, 3))
     positives = places((0, 4, 0, 0))
-    ranking = rank_positive(positives.of(target), target, positives, "time", 1)
+    ranking = rank_positive(positives.of(target), target, positives, "time", 2, 1)
     assert ranking.hits == ranking.chance == 0.25
