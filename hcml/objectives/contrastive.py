@@ -214,7 +214,15 @@ class Ranking:
     queries: int
 
 
-def rank_positive(queries: Tensor, features: Tensor, positives: Places, axis: str, level: int, radius: int) -> Ranking:
+def rank_positive(
+    queries: Tensor,
+    features: Tensor,
+    positives: Places,
+    axis: str,
+    level: int,
+    radius: int,
+    taken: Places | None = None,
+) -> Ranking:
     """Is the positive nearer to its query than the same clip's features at other times, or at other places?
 
     Args:
@@ -224,6 +232,8 @@ def rank_positive(queries: Tensor, features: Tensor, positives: Places, axis: st
         axis: time (same clip and place, other times with a target) | space (same clip and time, other places).
         level: l >= 2, whose targets the features are.
         radius: candidates this near the positive along `axis` are left out, as in training.
+        taken: where the queries were taken from `features` themselves, if they were (`delta` before the positives):
+            these are no candidates, each query would name its own. `space` has no such candidate.
     """
     rows = torch.arange(len(queries), device=queries.device)
     if axis == "time":
@@ -231,6 +241,8 @@ def rank_positive(queries: Tensor, features: Tensor, positives: Places, axis: st
         position = positives.time
         times = torch.arange(features.shape[1], device=queries.device)[None]
         out = ((times - position[:, None]).abs() <= radius) | (times < first_target(level))
+        if taken is not None:
+            out |= times == taken.time[:, None]
     elif axis == "space":
         height, width = features.shape[-2:]
         candidates = features[positives.clip, positives.time].flatten(2).transpose(1, 2)  # [Q, h * w, D]

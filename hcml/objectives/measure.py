@@ -38,7 +38,8 @@ def measure_batch(
     `end_point_error_still`) in pixels, when `flow` is given. For each level l >= 2: `loss_contrast_l`, `log_n_l`,
     and top-1 among all keys, same place at other times, same time at other places (`top1_all_l`, `top1_time_l`,
     `top1_space_l`) with `chance_*`; each also for two baselines that know no motion: `static_*` (the query made
-    from frame t repeated) and `persistence_*` (P_(l-1)(t) itself as the prediction). `std_l`, `rank_l` for all levels.
+    from frame t repeated) and `persistence_*` (P_(l-1)(t) itself as the prediction; its own place is no candidate, so
+    with `delta` above the exclusion radius it has one less than `chance_*` counts). For all levels `std_l`, `rank_l`.
 
     Args:
         motion_of: the network in evaluation mode.
@@ -90,14 +91,24 @@ def _measure_level(
     }
     excluded = left_out(drawn.positives, drawn.keys, config)
     for name, vectors in competitors.items():
-        hits, chance = _rank_all(vectors, target, drawn.positives, drawn.keys, excluded)
-        found[f"{name}_all_{level}"] = (hits, count)
-        found[f"chance_all_{level}"] = (chance, count)
+        # Persistence is itself one of the features: were it a candidate, it would never name the positive.
+        taken = drawn.queries if name == "persistence" else None
+        out = excluded if taken is None else excluded | same_place(taken, drawn.keys)
+        rankings = {"all": _rank_all(vectors, target, drawn.positives, drawn.keys, out)}
         for axis in ("time", "space"):
-            ranking = rank_positive(vectors, target, drawn.positives, axis, level, config.exclusion_radius)
-            found[f"{name}_{axis}_{level}"] = (float(ranking.hits), count)
-            found[f"chance_{axis}_{level}"] = (float(ranking.chance), count)
+            ranking = rank_positive(vectors, target, drawn.positives, axis, level, config.exclusion_radius, taken)
+            rankings[axis] = (float(ranking.hits), float(ranking.chance))
+        for axis, (hits, chance) in rankings.items():
+            found[f"{name}_{axis}_{level}"] = (hits, count)
+            if name == "top1":
+                found[f"chance_{axis}_{level}"] = (chance, count)
     return found
+
+
+def same_place(places: Places, keys: Places) -> Tensor:
+    """Which keys are taken exactly where each of the places is, bool [Q, K]."""
+    pairs = ((places.clip, keys.clip), (places.time, keys.time), (places.y, keys.y), (places.x, keys.x))
+    return torch.stack([a[:, None] == b[None] for a, b in pairs]).all(0)
 
 
 def _rank_all(

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from hcml.config import ModelConfig, MotionConfig, ObjectiveConfig
+from hcml.config import ContrastConfig, ModelConfig, MotionConfig, ObjectiveConfig
 from hcml.model import build_model
 from hcml.objectives.measure import measure_batch
 from hcml.objectives.self_supervision import SelfSupervision
@@ -61,3 +61,28 @@ def test_the_training_log_has_the_chance_of_each_top1_by_the_names_of_the_held_o
     # All of the queries, drawn alike, in both.
     assert stats["chance_all_2"].item() == pytest.approx(found["chance_all_2"], rel=1e-5)
     assert stats["top1_all_2"].item() == pytest.approx(found["top1_all_2"], rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("delta", "radius", "scenes", "share", "chance"),
+    [
+        (1, 0, [0, 1, 1, 2, 2], 2 / 3, 1 / 5),
+        (2, 1, [0, 1, 2, 1, 2], 1, (1 / 3 + 1 / 4) / 2),
+        (2, 0, [0, 1, 2, 1, 2], 1, 1 / 5),
+        (1, 1, [0, 1, 1, 2, 2], 2 / 3, (1 / 3 + 1 / 3 + 1 / 4) / 3),  # t is within the radius of t + 1 as it is
+    ],
+)
+def test_persistence_is_not_compared_with_itself(delta, radius, scenes, share, chance):
+    """Where the scene at t + delta is that at t, persistence names it; were its own place among the candidates, it
+    would name that one for every query."""
+    torch.manual_seed(1)
+    lower = torch.randn(3, 3, 8, 4, 4)[:, scenes] + 0.01 * torch.randn(3, 5, 8, 4, 4)
+    config = ModelConfig(levels=2, num_frames=6, motion=MotionConfig(dim=8))
+    contrast = ContrastConfig(delta=delta, exclusion_radius=radius)
+    heads = SelfSupervision(config, ObjectiveConfig(contrast=contrast), [(64, 4, 4), (128, 4, 4)]).eval()
+    upper = torch.randn(3, 5, 8, 4, 4)
+    found = figures(measure_batch(lambda clip: [lower, upper], heads, torch.rand(3, 6, 3, 16, 16), seed=0))
+    assert found["persistence_time_2"] == pytest.approx(share)
+    assert found["persistence_all_2"] == pytest.approx(share)
+    # The query's chance, not that of persistence, which has one candidate less.
+    assert found["chance_time_2"] == pytest.approx(chance)
