@@ -70,7 +70,8 @@ class MotionConfig:
     pairing: str = "causal"
     """causal | lookahead: lookahead pairs frame t with t+1, an ablation in which the target is visible."""
     detach_levels: bool = False
-    """Stop gradients of level l at its input map, so that lower levels learn from their own losses alone."""
+    """No gradient of a level's losses through the fusions below it: the motion blocks of lower levels learn from
+    their own losses alone (in fine-tuning from the labels too). What pretraining trains is the same."""
 
     def __post_init__(self) -> None:
         at_least("motion.dim", self.dim, 1)

@@ -63,6 +63,11 @@ class Hierarchy(nn.Module):
 class Embedding:
     """Collects the motion features of one forward pass and gives the backbone the fused maps.
 
+    With `motion.detach_levels` no loss of a level's motion feature reaches the motion blocks below. Where the backbone
+    stops at the top level (pretraining), P_l is cut off in front of its fusion, so that the stages between two levels
+    and the fusions still learn from the levels above. With a classifier behind the fusions, whose loss must pass
+    them, a level sees its map cut off instead.
+
     Args:
         hierarchy: the levels.
         num_frames: T, to tell clips from frames in the backbone's [B * T, C, h, w].
@@ -83,9 +88,10 @@ class Embedding:
             return feature_map
         level = self.hierarchy.level(index)
         maps = feature_map.view(-1, self.num_frames, *feature_map.shape[1:])
-        seen = maps.detach() if self.hierarchy.detach_levels and index > 0 else maps
-        motion = level.motion(seen)
+        detach = self.hierarchy.detach_levels
+        motion = level.motion(maps.detach() if detach and self.fuse_top and index > 0 else maps)
         self.motion.append(motion)
         if index + 1 == self.active_levels and not self.fuse_top:
             return feature_map
-        return level.fusion(maps, motion).flatten(0, 1)
+        fused = motion.detach() if detach and not self.fuse_top else motion
+        return level.fusion(maps, fused).flatten(0, 1)

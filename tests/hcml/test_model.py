@@ -54,10 +54,11 @@ def test_lookahead_sees_the_next_frame():
     assert gradient[0, 1].abs().sum() > 0
 
 
+@pytest.mark.parametrize("detach", [False, True])
 @pytest.mark.parametrize("levels", [1, 2, 3, 4])
-def test_which_parameters_get_a_gradient(levels):
+def test_which_parameters_get_a_gradient(levels, detach):
     """Per turn: the path to the active level, its blocks, the fusions below it; nothing else."""
-    network = config(levels=levels, input_size=64)
+    network = config(levels=levels, input_size=64, motion=MotionConfig(dim=8, detach_levels=detach))
     model = build_model(network)
     heads = SelfSupervision(network, ObjectiveConfig(), model.backbone.map_sizes(64)[:levels])
     clip = torch.rand(3, 6, 3, 64, 64)
@@ -73,6 +74,27 @@ def test_which_parameters_get_a_gradient(levels):
         stages = {name.split(".")[2] for name, _ in model.pretrain_parameters(active) if ".layer" in name}
         assert stages == {f"layer{i}" for i in range(1, active + 1)}
         assert f"hierarchy.levels.{active - 1}.fusion.project.weight" not in reached
+
+
+def reached_by(model, loss):
+    model.zero_grad()
+    loss.backward()
+    return {name for name, parameter in model.named_parameters() if parameter.grad is not None}
+
+
+@pytest.mark.parametrize("detach", [False, True])
+def test_detached_levels_train_their_own_stage_and_no_motion_block_below(detach):
+    model = build_model(config(levels=3, input_size=64, motion=MotionConfig(dim=8, detach_levels=detach)))
+    clip = torch.rand(2, 6, 3, 64, 64)
+    expected = {name for name, _ in model.pretrain_parameters(3)}
+    below = {name for name in expected if name.startswith(("hierarchy.levels.0.motion", "hierarchy.levels.1.motion"))}
+    reached = reached_by(model, model(clip, classify=False).motion[2].square().sum())
+    assert below and reached == (expected - below if detach else expected)
+    # With the labels' loss behind the fusions, every level learns from that, and of the others from its own alone.
+    labelled = reached_by(model, model(clip).logits.square().sum())
+    assert labelled == {name for name, _ in model.named_parameters()}
+    beside = reached_by(model, model(clip).motion[2].square().sum())
+    assert beside.isdisjoint(below) is detach
 
 
 def test_shapes_and_levels():
