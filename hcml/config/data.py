@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 
 from hcml.config.base import ConfigError, at_least, choice
 
+DECODERS = ("decord", "pyav")
+"""Names of the readers in hcml/data/video.py, which this package must not import; a test compares them."""
+
 
 @dataclass
 class BenchmarkConfig:
@@ -19,6 +22,9 @@ class BenchmarkConfig:
     """Videos of each class; 0 = all there are."""
     test_per_class: int = 0
     decoder: str = "decord"
+
+    def __post_init__(self) -> None:
+        choice("benchmark.decoder", self.decoder, DECODERS)
 
 
 @dataclass

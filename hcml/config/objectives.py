@@ -21,6 +21,8 @@ class ReconstructionConfig:
     def __post_init__(self) -> None:
         for key in ("weight", "ssim_weight", "smoothness_weight", "edge_weight"):
             at_least(f"objective.reconstruction.{key}", getattr(self, key), 0)
+        if not self.charbonnier_eps > 0:  # at 0 the penalty has no gradient where two frames agree
+            raise ConfigError(f"objective.reconstruction.charbonnier_eps={self.charbonnier_eps} must be positive")
 
 
 @dataclass

@@ -34,6 +34,7 @@ class PretrainRun:
 
     def __post_init__(self) -> None:
         choice("pretrain.train", self.train, ("all", "motion"))
+        at_least("pretrain.eval_videos", self.eval_videos, 1)  # none would be found out only after the training
         if self.model.levels == 0:
             raise ConfigError("levels=0 is the plain backbone: it has nothing to pretrain")
         _check_clip(self.model, self.sampling, self.transform, "pretrain")
@@ -100,6 +101,10 @@ class FinetuneRun:
             raise ConfigError("finetune.auxiliary_weight > 0 needs an objective")
         if self.auxiliary_weight > 0 and self.model.levels == 0:
             raise ConfigError("finetune.auxiliary_weight > 0 needs levels >= 1: a plain backbone has no motion losses")
+        if not 0 <= self.label_smoothing < 1:
+            raise ConfigError(
+                f"finetune.label_smoothing={self.label_smoothing} must be within 0 <= label_smoothing < 1"
+            )
         _check_clip(self.model, self.sampling, self.transform, "finetune")
 
 

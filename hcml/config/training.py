@@ -34,6 +34,10 @@ class OptimConfig:
         at_least("optim.clip_norm", self.clip_norm, 0)
         if not 0 <= self.warmup < 1:
             raise ConfigError(f"optim.warmup={self.warmup} is a share of the steps: 0 <= warmup < 1")
+        if not 0 <= self.momentum < 1:
+            raise ConfigError(f"optim.momentum={self.momentum} must be within 0 <= momentum < 1")
+        if not 0 < self.gamma <= 1:
+            raise ConfigError(f"optim.gamma={self.gamma} is the factor of a drop: 0 < gamma <= 1")
 
 
 @dataclass
