@@ -38,24 +38,7 @@ class PretrainRun:
         if self.model.levels == 0:
             raise ConfigError("levels=0 is the plain backbone: it has nothing to pretrain")
         _check_clip(self.model, self.sampling, self.transform, "pretrain")
-        contrast = self.objective.contrast
-        if self.model.levels >= 2 and contrast.weight > 0:
-            if (
-                self.model.motion.pairing == "causal"
-                and self.model.temporal.mode != "none"
-                and not self.model.temporal.causal
-            ):
-                raise ConfigError(
-                    "temporal.causal=false lets a query see the frames it must predict: contrastive pretraining "
-                    "needs temporal.causal=true (or motion.pairing=lookahead, an ablation whose rows say so)"
-                )
-            last = self.model.num_frames - 1 - contrast.delta
-            if last < self.model.levels:
-                raise ConfigError(
-                    f"no query is valid at level {self.model.levels}: levels <= t <= num_frames - 1 - delta asks for "
-                    f"{self.model.levels} <= t <= {last} (num_frames={self.model.num_frames}, delta={contrast.delta}); "
-                    "use more frames, fewer levels or a smaller delta"
-                )
+        _check_contrast(self.model, self.objective)
         per_level = self.curriculum.steps_per_level
         if per_level and len(per_level) != self.model.levels:
             raise ConfigError(
@@ -101,6 +84,8 @@ class FinetuneRun:
             raise ConfigError("finetune.auxiliary_weight > 0 needs an objective")
         if self.auxiliary_weight > 0 and self.model.levels == 0:
             raise ConfigError("finetune.auxiliary_weight > 0 needs levels >= 1: a plain backbone has no motion losses")
+        if self.auxiliary_weight > 0 and self.objective is not None:
+            _check_contrast(self.model, self.objective)
         if not 0 <= self.label_smoothing < 1:
             raise ConfigError(
                 f"finetune.label_smoothing={self.label_smoothing} must be within 0 <= label_smoothing < 1"
@@ -146,3 +131,21 @@ def _check_clip(model: ModelConfig, sampling: SamplingConfig, transform: Transfo
 
 
 RunConfig = PretrainRun | FinetuneRun | TestRun
+
+
+def _check_contrast(model: ModelConfig, objective: ObjectiveConfig) -> None:
+    """What a prediction of the future needs, in pretraining and as an auxiliary loss alike."""
+    contrast = objective.contrast
+    if model.levels >= 2 and contrast.weight > 0:
+        if model.motion.pairing == "causal" and model.temporal.mode != "none" and not model.temporal.causal:
+            raise ConfigError(
+                "temporal.causal=false lets a query see the frames it must predict: the contrastive loss "
+                "needs temporal.causal=true (or motion.pairing=lookahead, an ablation whose rows say so)"
+            )
+        last = model.num_frames - 1 - contrast.delta
+        if last < model.levels:
+            raise ConfigError(
+                f"no query is valid at level {model.levels}: levels <= t <= num_frames - 1 - delta asks for "
+                f"{model.levels} <= t <= {last} (num_frames={model.num_frames}, delta={contrast.delta}); "
+                "use more frames, fewer levels or a smaller delta"
+            )

@@ -184,6 +184,8 @@ def test_frozen_configuration_comes_back_as_it_was(settings):
         (["finetune.length.epochs=2"], "set exactly one of them"),
         (["temporal=shift", "temporal.causal=false"], "temporal.causal=true"),
         (["test.num_crops=2"], "must be 1"),
+        (["init=scratch", "finetune.auxiliary_weight=0.1", "temporal=shift", "temporal.causal=false"], "causal=true"),
+        (["init=scratch", "finetune.auxiliary_weight=0.1", "levels=3", "num_frames=4"], "no query is valid at level 3"),
     ],
 )
 def test_bad_input_says_what_is_wrong(settings, overrides, message):
