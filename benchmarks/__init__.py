@@ -1,7 +1,8 @@
 """What is measured: each benchmark turns its files into manifests; nothing here knows the method.
 
-`BENCHMARKS` names the modules; each has `num_classes(config)`, `prepare(root, config)`, `load(root, config) -> Data`
-and, where the truth is known, `motion_field(manifest, video_id, indices)`.
+`BENCHMARKS` names the modules; each has `num_classes(config)`, `prepare(root, config)`, `load(root, config) -> Data`;
+where the truth is known, `motion_field(manifest, video_id, indices)`; and where the configuration decides how many
+videos there are, `counts(config)` of each class and `GROUPS` of classes.
 """
 
 from __future__ import annotations

@@ -130,9 +130,6 @@ def _check_clip(model: ModelConfig, sampling: SamplingConfig, transform: Transfo
         )
 
 
-RunConfig = PretrainRun | FinetuneRun | TestRun
-
-
 def _check_contrast(model: ModelConfig, objective: ObjectiveConfig) -> None:
     """What a prediction of the future needs, in pretraining and as an auxiliary loss alike."""
     contrast = objective.contrast
@@ -149,3 +146,6 @@ def _check_contrast(model: ModelConfig, objective: ObjectiveConfig) -> None:
                 f"{model.levels} <= t <= {last} (num_frames={model.num_frames}, delta={contrast.delta}); "
                 "use more frames, fewer levels or a smaller delta"
             )
+
+
+RunConfig = PretrainRun | FinetuneRun | TestRun

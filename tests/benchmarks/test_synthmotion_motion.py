@@ -68,7 +68,7 @@ def test_a_pair_looks_alike_at_every_frame_in_all_classes(motions, frame):
 
 @pytest.mark.parametrize("tier", ["change", "order", "relation"])
 def test_the_mean_direction_tells_half_of_a_tier_from_the_other(motions, tier):
-    """What DESIGN calls first order is worth 50 % in these tiers, not less and not more."""
+    """Knowing it alone is worth 50 % in these tiers, not less and not more."""
     means = {
         name: np.array([(m.paths[:-NUM_STILL, -1] - m.paths[:-NUM_STILL, 0]).mean(axis=0) for m in motions[name]])
         for name in TIERS[tier]

@@ -68,6 +68,9 @@ def test_a_killed_command_typed_again_ends_bit_identical(tmp_path: Path) -> None
     kill_in(broken, "pretrain", 5)
     kill_in(broken, "finetune", 5)
     assert start(broken).wait(300) == 0
+    for phase in ("pretrain", "finetune"):  # begun anew it would end the same, for the same seed gives the same run
+        (log,) = broken.glob(f"runs/{phase}/*/log.txt")
+        assert "goes on from step" in log.read_text(), f"{phase} began anew"
     first, second = weights(whole), weights(broken)
     assert first.keys() == second.keys()
     assert all(torch.equal(first[name], second[name]) for name in first)

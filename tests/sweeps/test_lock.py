@@ -67,8 +67,8 @@ def test_another_host_is_judged_by_its_heartbeat(age, alive):
 
 def test_a_lock_cut_short_by_a_crash_does_not_block(tmp_path):
     (tmp_path / "lock.json").write_text('{"pid": 1')
-    with FolderLock(tmp_path):
-        pass
+    with FolderLock(tmp_path) as lock:
+        assert read_owner(lock.path)["pid"] == os.getpid()
 
 
 def test_the_heartbeat_beats_and_notices_a_takeover(tmp_path):
