@@ -73,7 +73,8 @@ def load(root: Path, config: BenchmarkConfig) -> Data:
 
 
 def _manifest(root: Path, config: BenchmarkConfig, subset: str, count: int) -> Manifest:
-    from hcml.data.manifest import Manifest, read_annotations
+    from hcml.data.annotations import read_annotations
+    from hcml.data.manifest import Manifest
 
     folder = folder_of(root, config.version)
     path = folder / f"{subset}.csv"

@@ -4,7 +4,7 @@
     spec.json           the specification and its hash
     videos/<subset>/<class>/<index>.mp4
     videos.jsonl        one line per video: drawn parameters, size, hash of the decoded frames
-    train.csv test.csv  annotations, read by hcml.data.manifest.read_annotations
+    train.csv test.csv  annotations, read by hcml.data.annotations.read_annotations
     summary.json        counts, and one hash over the decoded frames of each subset
 """
 

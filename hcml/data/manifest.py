@@ -6,21 +6,16 @@ benchmark. Its hash goes into every record, because most results that cannot be 
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
-import math
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any, TypeVar
+from typing import Any
 
 FORMAT = 1
-REQUIRED_COLUMNS = ("video_id", "path", "class", "num_frames", "fps")
 MAX_PROBLEMS = 20
-
-Number = TypeVar("Number", int, float)
 
 
 class ManifestError(ValueError):
@@ -43,6 +38,7 @@ class VideoEntry:
     group: str = ""
 
 
+EXTRAS = ("missing", "quarantine", "mirror", "origin")
 _COLUMNS = tuple(f.name for f in fields(VideoEntry))
 
 
@@ -62,12 +58,20 @@ class Manifest:
     classes: list[str]
     groups: dict[str, list[int]] = field(default_factory=dict)
     entries: list[VideoEntry] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    """Ids of videos that the official lists name and that are not there."""
+    quarantine: dict[str, str] = field(default_factory=dict)
+    """Id -> why a video must not be used: never trained on, unreadable in tests (so counted, not replaced)."""
+    mirror: list[list[int]] = field(default_factory=list)
+    """Pairs of labels that a horizontal flip swaps."""
+    origin: dict[str, Any] = field(default_factory=dict)
+    """Where the entries come from: hashes of the annotation files, how the copy was encoded."""
 
     def __post_init__(self) -> None:
         self.root = Path(self.root)
         problems = list(self._problems())
         if problems:
-            raise ManifestError(_listing(f"manifest of {self.benchmark} {self.subset}", problems))
+            raise ManifestError(listing_of(f"manifest of {self.benchmark} {self.subset}", problems))
 
     def _problems(self) -> Iterator[str]:
         if self.subset not in ("train", "test"):
@@ -87,9 +91,28 @@ class Manifest:
                 yield f"video {entry.video_id!r}: label {entry.label} is not within 0..{count - 1}"
             if entry.group and self.groups and entry.label not in self.groups.get(entry.group, ()):
                 yield f"video {entry.video_id!r}: class {entry.label} is not one of group {entry.group!r}"
-            reason = _bad_path(entry.path)
+            reason = bad_path(entry.path)
             if reason:
                 yield f"video {entry.video_id!r}: path {entry.path!r} {reason}"
+
+        if lost := set(self.quarantine) - seen:
+            yield f"quarantined videos that it does not list: {', '.join(sorted(lost)[:5])}"
+        if both := seen.intersection(self.missing):
+            yield f"videos both listed and missing: {', '.join(sorted(both)[:5])}"
+        labels = [label for pair in self.mirror for label in pair]
+        if any(len(pair) != 2 for pair in self.mirror) or len(set(labels)) != len(labels):
+            yield f"mirror={self.mirror} must be pairs, with each label in at most one of them"
+        if any(not 0 <= label < count for label in labels):
+            yield f"mirror={self.mirror} must hold class indices within 0..{count - 1}"
+
+    @property
+    def listed(self) -> int:
+        """Videos that the benchmark has in this subset, those that are missing here included."""
+        return len(self.entries) + len(self.missing)
+
+    def mirrored_label(self, label: int) -> int:
+        """The label of the mirrored video."""
+        return next((pair[1 - pair.index(label)] for pair in self.mirror if label in pair), label)
 
     @property
     def group_names(self) -> list[str]:
@@ -120,6 +143,8 @@ class Manifest:
         return hashlib.sha256(text.encode()).hexdigest()
 
     def _plain(self) -> dict[str, Any]:
+        # What most benchmarks do not have is left out when empty, so that it changes no hash.
+        extras = {name: value for name in EXTRAS if (value := getattr(self, name))}
         return {
             "format": FORMAT,
             "benchmark": self.benchmark,
@@ -132,6 +157,7 @@ class Manifest:
             "entries": [
                 [e.video_id, e.path, int(e.label), int(e.num_frames), float(e.fps), e.group] for e in self.entries
             ],
+            **extras,
         }
 
     def save(self, path: Path) -> None:
@@ -161,6 +187,7 @@ class Manifest:
                 **{key: plain[key] for key in ("benchmark", "version", "split", "subset", "classes", "groups")},
                 root=Path(root),
                 entries=[VideoEntry(*row) for row in plain["entries"]],
+                **{key: plain[key] for key in EXTRAS if key in plain},
             )
         except (KeyError, TypeError) as error:
             raise ManifestError(f"{path}: incomplete manifest ({error}); {again}") from error
@@ -177,89 +204,14 @@ class Data:
     test: Manifest
 
     def __post_init__(self) -> None:
-        for key in ("benchmark", "version", "classes", "groups"):
+        for key in ("benchmark", "version", "classes", "groups", "mirror"):
             if getattr(self.train, key) != getattr(self.test, key):
                 raise ManifestError(
                     f"the training and the test manifest differ in {key}; prepare both from the same annotations"
                 )
 
 
-def read_annotations(csv_path: Path, root: Path, classes: Sequence[str]) -> list[VideoEntry]:
-    """Reads a CSV file (UTF-8) with the header `video_id,path,class,num_frames,fps[,group]`.
-
-    A video that is missing on disk is no error here: the reader reports it, by name, where it matters.
-    Raises :class:`ManifestError` naming file, line and remedy for every bad line (the first 20 of them).
-    """
-    csv_path, entries, problems = Path(csv_path), [], []
-    labels = {name: label for label, name in enumerate(classes)}
-    inside = _Inside(Path(root))
-    lines: dict[str, int] = {}
-    try:
-        with csv_path.open(newline="", encoding="utf-8-sig") as stream:
-            rows = csv.reader(stream, strict=True)
-            header = next(rows, [])
-            if tuple(header) not in (REQUIRED_COLUMNS, (*REQUIRED_COLUMNS, "group")):
-                raise ManifestError(
-                    f"{csv_path}:1: the header is {','.join(header)!r}; it must be "
-                    f"{','.join(REQUIRED_COLUMNS)!r}, optionally followed by ',group'"
-                )
-            for row in rows:
-                if not row:
-                    continue
-                try:
-                    entry = _entry(row, header, labels, inside)
-                    if entry.video_id in lines:
-                        first = lines[entry.video_id]
-                        raise ValueError(f"video id {entry.video_id!r} is already on line {first}; remove one of them")
-                    lines[entry.video_id] = rows.line_num
-                    entries.append(entry)
-                except ValueError as error:
-                    problems.append(f"{csv_path}:{rows.line_num}: {error}")
-    except FileNotFoundError as error:
-        raise ManifestError(f"{csv_path}: there is no such annotation file; check the data folder") from error
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ManifestError(f"{csv_path}: not a readable CSV file in UTF-8 ({error}); write it again") from error
-    if problems:
-        raise ManifestError(_listing(str(csv_path), problems))
-    return entries
-
-
-def _entry(row: list[str], header: list[str], labels: dict[str, int], inside: _Inside) -> VideoEntry:
-    if len(row) != len(header):
-        few = len(row) < len(header)
-        hint = "complete or remove the line" if few else "put fields that contain a comma in double quotes"
-        raise ValueError(f"too {'few' if few else 'many'} fields: {len(row)} in place of {len(header)}; {hint}")
-    cell = {name: text.strip() for name, text in zip(header, row, strict=True)}
-    if not cell["video_id"]:
-        raise ValueError("the video id is empty; every video needs one of its own")
-    if cell["class"] not in labels:
-        known = ", ".join(list(labels)[:8]) + (", ..." if len(labels) > 8 else "")
-        raise ValueError(f"unknown class {cell['class']!r}; the {len(labels)} classes are {known}")
-    reason = _bad_path(cell["path"]) or inside.refusal(cell["path"])
-    if reason:
-        raise ValueError(f"path {cell['path']!r} {reason}")
-    return VideoEntry(
-        video_id=cell["video_id"],
-        path=cell["path"],
-        label=labels[cell["class"]],
-        num_frames=_positive("num_frames", cell["num_frames"], int),
-        fps=_positive("fps", cell["fps"], float),
-        group=cell.get("group", ""),
-    )
-
-
-def _positive(name: str, text: str, kind: Callable[[str], Number]) -> Number:
-    what = "whole number" if kind is int else "number"
-    try:
-        value = kind(text)
-    except ValueError:
-        raise ValueError(f"{name}={text!r} is not a {what}; correct it") from None
-    if not (math.isfinite(value) and value > 0):
-        raise ValueError(f"{name}={text!r} must be a {what} above 0; correct it")
-    return value
-
-
-def _bad_path(path: str) -> str:
+def bad_path(path: str) -> str:
     """Why the text of a path is refused ('' = it is not)."""
     if not path or "\0" in path:
         return "is empty or holds a null character; give a path relative to the data root"
@@ -270,27 +222,8 @@ def _bad_path(path: str) -> str:
     return ""
 
 
-class _Inside:
-    """Whether links lead a path out of the root; folders are resolved once (a benchmark has few, and many files)."""
-
-    def __init__(self, root: Path) -> None:
-        self._root = root
-        self._real_root = os.path.realpath(root)
-        self._folders: dict[str, str] = {}
-
-    def refusal(self, path: str) -> str:
-        folder, name = os.path.split(os.path.join(self._root, path))
-        if folder not in self._folders:
-            self._folders[folder] = os.path.realpath(folder)
-        real = os.path.join(self._folders[folder], name)
-        if os.path.islink(real):
-            real = os.path.realpath(real)
-        if os.path.commonpath([real, self._real_root]) == self._real_root:
-            return ""
-        return "leads out of the data root by a symbolic link; move the video inside, or name the root it lies in"
-
-
-def _listing(where: str, problems: list[str]) -> str:
+def listing_of(where: str, problems: list[str]) -> str:
+    """One message from many problems; the first 20 are shown."""
     if len(problems) == 1:
         return problems[0] if problems[0].startswith(where) else f"{where}: {problems[0]}"
     shown = problems[:MAX_PROBLEMS]

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hcml.data.manifest import Data, Manifest, ManifestError, VideoEntry, read_annotations
+from hcml.data.annotations import read_annotations
+from hcml.data.manifest import Data, Manifest, ManifestError, VideoEntry
 
 HEADER = "video_id,path,class,num_frames,fps,group\n"
 
