@@ -1,16 +1,16 @@
 """What is measured: each benchmark turns its files into manifests; nothing here knows the method.
 
-`BENCHMARKS` names the modules; each has `num_classes(config)`, `prepare(root, config)`, `load(root, config) -> Data`;
-where the truth is known, `motion_field(manifest, video_id, indices)`; and where the configuration decides how many
-videos there are, `counts(config)` of each class and `GROUPS` of classes.
+`BENCHMARKS` names the modules and, for data sets of others, the objects (benchmarks/official.py). Each has
+`num_classes(config)`, `prepare(root, config)`, `load(root, config) -> Data`; where the truth is known,
+`motion_field(manifest, video_id, indices)`; and where the configuration decides how many videos there are,
+`counts(config)` of each class and `GROUPS` of classes.
 """
 
 from __future__ import annotations
 
 from importlib import import_module
 from pathlib import Path
-from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,19 +19,28 @@ if TYPE_CHECKING:
     from hcml.data.manifest import Data, Manifest
 
 # modules are imported when asked for: rendering processes need neither torch nor the other benchmarks
-BENCHMARKS: dict[str, str] = {"synthmotion": "benchmarks.synthmotion"}
-"""Name of a benchmark -> its module."""
+BENCHMARKS: dict[str, str] = {
+    "synthmotion": "benchmarks.synthmotion",
+    "kinetics400": "benchmarks.kinetics400:BENCHMARK",
+    "sthv1": "benchmarks.something_something:V1",
+    "sthv2": "benchmarks.something_something:V2",
+    "ucf101": "benchmarks.ucf101:BENCHMARK",
+    "hmdb51": "benchmarks.hmdb51:BENCHMARK",
+}
+"""Name of a benchmark -> its module, or the object in a module, that has the functions above."""
 
 
 class UnknownBenchmark(ValueError):
     """A benchmark that nobody has registered."""
 
 
-def module_of(name: str) -> ModuleType:
-    """The module of a benchmark; raises :class:`UnknownBenchmark` naming the known ones."""
+def module_of(name: str) -> Any:
+    """The module or object of a benchmark; raises :class:`UnknownBenchmark` naming the known ones."""
     if name not in BENCHMARKS:
         raise UnknownBenchmark(f"benchmark.name={name!r} is unknown; there are: {', '.join(sorted(BENCHMARKS))}")
-    return import_module(BENCHMARKS[name])
+    module, _, attribute = BENCHMARKS[name].partition(":")
+    found = import_module(module)
+    return getattr(found, attribute) if attribute else found
 
 
 def prepare(config: BenchmarkConfig, root: Path) -> Path:

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
-    pass
+    from hcml.config import BenchmarkConfig
+    from hcml.data.manifest import Data
 
 SUBSETS = ("train", "test")
 
@@ -89,6 +90,35 @@ class Official(ABC):
     def source_of(self, video_id: str) -> str:
         """The recording that a video was cut from: videos of one source must not be trained and tested on."""
         return video_id
+
+    def num_classes(self, config: BenchmarkConfig) -> int:
+        """Classes of the split. Raises :class:`AnnotationError` for an unknown split or copy."""
+        self.check(config.split, config.version)
+        return len(self.classes())
+
+    def prepare(self, root: Path, config: BenchmarkConfig) -> Path:
+        """Checks that `python -m benchmarks prepare` was run: it takes hours, so no sweep does it on its own."""
+        self.load(root, config)
+        return Path(root)
+
+    def load(self, root: Path, config: BenchmarkConfig) -> Data:
+        """Both prepared manifests, quarantine included. Raises AnnotationError or ManifestError with the command to
+        type where something is missing."""
+        from benchmarks.prepared import load_prepared
+
+        self.check(config.split, config.version)
+        data = load_prepared(self, Path(root), config.version, config.split)
+        data.train = data.train.subset_per_class(config.train_per_class)
+        data.test = data.test.subset_per_class(config.test_per_class)
+        return data
+
+    def check(self, split: str, version: str) -> None:
+        """Raises :class:`AnnotationError` for a split or a copy that there is none of."""
+        self.check_split(split)
+        if version not in self.copies:
+            raise AnnotationError(
+                f"benchmark.version={version!r} is not a copy of {self.name}: {', '.join(self.copies)}"
+            )
 
     def check_split(self, split: str) -> None:
         if split not in self.splits:

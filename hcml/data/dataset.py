@@ -78,6 +78,10 @@ class _VideoDataset:
         return self._groups.get(entry.group, -1)
 
     def _open(self, entry: VideoEntry) -> Reader:
+        if entry.video_id in self.manifest.quarantine:
+            raise VideoError(
+                self.manifest.video_path(entry), f"quarantined: {self.manifest.quarantine[entry.video_id]}"
+            )
         return open_reader(self.manifest.video_path(entry), self.decoder)
 
     def _length(self, entry: VideoEntry, reader: Reader) -> int:
@@ -97,7 +101,7 @@ class _VideoDataset:
 
 @dataclass(eq=False)
 class ClipDataset(_VideoDataset, Dataset[ClipItem]):
-    """Training clips, by (epoch, index).
+    """Training clips, by (epoch, index), of the videos that are not quarantined.
 
     What an item holds is a pure function of (seed, epoch, index): its random numbers come from a generator of its
     own, so neither the number of loader processes nor a resume changes anything. ValueError at construction for an
@@ -105,6 +109,10 @@ class ClipDataset(_VideoDataset, Dataset[ClipItem]):
     """
 
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        self.manifest = self.manifest.healthy()
+        super().__post_init__()
 
     def __getitem__(self, key: tuple[int, int]) -> ClipItem:
         """Raises :class:`VideoError` when the video and the 10 that follow it are all unreadable."""

@@ -94,7 +94,10 @@ class Manifest:
             reason = bad_path(entry.path)
             if reason:
                 yield f"video {entry.video_id!r}: path {entry.path!r} {reason}"
+        yield from self._problems_of_extras(seen)
 
+    def _problems_of_extras(self, seen: set[str]) -> Iterator[str]:
+        count = len(self.classes)
         if lost := set(self.quarantine) - seen:
             yield f"quarantined videos that it does not list: {', '.join(sorted(lost)[:5])}"
         if both := seen.intersection(self.missing):
@@ -135,7 +138,15 @@ class Manifest:
             taken[entry.label] = taken.get(entry.label, 0) + 1
             if taken[entry.label] <= count:
                 kept.append(entry)
-        return replace(self, entries=kept)
+        bad = {entry.video_id for entry in kept} & self.quarantine.keys()
+        # A part of the videos lacks none: what is missing is known of the whole list only.
+        return replace(self, entries=kept, quarantine={i: self.quarantine[i] for i in sorted(bad)}, missing=[])
+
+    def healthy(self) -> Manifest:
+        """The same without the quarantined videos."""
+        if not self.quarantine:
+            return self
+        return replace(self, entries=[e for e in self.entries if e.video_id not in self.quarantine], quarantine={})
 
     def content_hash(self) -> str:
         """sha256 (hex) over everything but the root: equal on every machine that has the same data."""

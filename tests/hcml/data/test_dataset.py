@@ -141,3 +141,14 @@ def test_datasets_can_be_sent_to_another_process(seven: Manifest) -> None:
         assert torch.equal(before[name], again[name])
         # No video, open or decoded, stays with the dataset.
         assert size < 20_000 and len(pickle.dumps(data)) == size
+
+
+def test_a_quarantined_video_is_never_trained_on_and_is_unreadable_in_tests(seven: Manifest) -> None:
+    held = replace(seven, quarantine={"v2": "wrong frames"})
+    clips = ClipDataset(held, SAMPLING, WHOLE)
+    assert len(clips) == 6
+    assert {clips[0, index]["video_id"] for index in range(6)} == {f"v{k}" for k in range(7)} - {"v2"}
+    views = ViewDataset(held, SAMPLING, WHOLE)
+    assert len(views) == 7
+    assert [views[index]["error"] is None for index in range(7)] == [True, True, False, True, True, True, True]
+    assert "quarantined: wrong frames" in str(views[2]["error"])

@@ -219,3 +219,41 @@ def test_links_may_not_leave_the_root(tmp_path: Path) -> None:
     # A root that is itself reached by a link is no reason to refuse its videos.
     (tmp_path / "linked").symlink_to(root)
     assert read_annotations(write(tmp_path, HEADER + "v,in/v.mp4,a,24,25,\n"), tmp_path / "linked", ["a"])
+
+
+def test_what_is_missing_quarantined_and_mirrored_is_kept_and_hashed(tmp_path: Path) -> None:
+    extras = {
+        "missing": ["gone"],
+        "quarantine": {"v1": "truncated"},
+        "mirror": [[0, 2]],
+        "origin": {"annotations": {"train.csv": "12ab"}, "synthetic": True},
+    }
+    before = manifest(**extras)
+    before.save(tmp_path / "m.json")
+    assert Manifest.load(tmp_path / "m.json", before.root) == before
+    assert before.listed == 10
+    assert [before.mirrored_label(label) for label in range(3)] == [2, 1, 0]
+    hashes = {manifest(**{name: value}).content_hash() for name, value in extras.items()}
+    assert len(hashes | {manifest().content_hash()}) == 5
+
+
+def test_quarantined_videos_are_no_part_of_the_healthy_and_follow_a_selection() -> None:
+    whole = manifest(quarantine={"v1": "wrong frames", "v5": "empty"}, missing=["gone"])
+    assert [entry.video_id for entry in whole.healthy().entries] == ["v0", "v2", "v3", "v4", "v6", "v7", "v8"]
+    part = whole.subset_per_class(1)
+    assert part.quarantine == {"v1": "wrong frames"} and part.missing == [] and part.listed == 3
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"quarantine": {"nobody": "x"}}, "does not list: nobody"),
+        ({"missing": ["v3"]}, "both listed and missing: v3"),
+        ({"mirror": [[0, 1], [1, 2]]}, "at most one"),
+        ({"mirror": [[0]]}, "must be pairs"),
+        ({"mirror": [[0, 3]]}, "within 0..2"),
+    ],
+)
+def test_extras_that_contradict_the_entries_are_refused(changes: dict[str, object], text: str) -> None:
+    with pytest.raises(ManifestError, match=text):
+        manifest(**changes)
