@@ -106,7 +106,7 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="run nothing, judge the runs that are finished")
     options = parser.parse_args()
     if not options.check:
-        for command in commands([f"paths.runs={options.runs}", f"paths.data={options.data}"]):
+        for command in commands([f"paths.runs={options.runs}", f"paths.data.root={options.data}"]):
             subprocess.run(command, check=False)  # what failed is missing below
     lines = judge(collect(Path(options.runs)))
     for name, figures, ok in lines:

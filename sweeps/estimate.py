@@ -16,6 +16,7 @@ from typing import Any
 from hcml.config import ComputeConfig, ModelConfig, RunConfig, TestRun, to_dict
 from sweeps.plan import Plan
 from sweeps.provenance import cpu_model
+from sweeps.schema import DataPaths
 
 STARTUP = 15.0
 """Seconds for a process to import torch, build its model and open its data (measured on 2 cores)."""
@@ -44,7 +45,7 @@ class Speed:
     test: float
 
 
-def estimate(plan: Plan, runs: Path, data_root: Path) -> Estimate:
+def estimate(plan: Plan, runs: Path, data: DataPaths) -> Estimate:
     """Seconds of every run that the plan executes."""
     result = Estimate()
     known = dict(recorded_speeds(runs))
@@ -59,7 +60,7 @@ def estimate(plan: Plan, runs: Path, data_root: Path) -> Estimate:
     deadline = time.monotonic() + BUDGET
     for entry in plan.todo:
         config, network = entry.run.config, _network(entry.run.config)
-        clips = num_clips(config, data_root)
+        clips = num_clips(config, data)
         per_clip = known.get(_key(config))
         source = "from earlier runs here"
         if per_clip is None and clips is not None:
@@ -79,23 +80,23 @@ def estimate(plan: Plan, runs: Path, data_root: Path) -> Estimate:
     return result
 
 
-def num_clips(config: RunConfig, data_root: Path) -> int | None:
+def num_clips(config: RunConfig, data: DataPaths) -> int | None:
     """Clips that a run computes on; None where it depends on data that is not there yet."""
     benchmark, classes = config.benchmark, config.model.num_classes
     if isinstance(config, TestRun):
-        videos = benchmark.test_per_class * classes or _num_videos(config, data_root, "test")
+        videos = benchmark.test_per_class * classes or _num_videos(config, data, "test")
         return videos * config.num_clips * config.num_crops if videos else None
     if config.length.steps:
         return config.length.steps * config.length.batch_size
-    videos = benchmark.train_per_class * classes or _num_videos(config, data_root, "train")
+    videos = benchmark.train_per_class * classes or _num_videos(config, data, "train")
     return config.length.total_steps(videos) * config.length.batch_size if videos else None
 
 
-def _num_videos(config: RunConfig, data_root: Path, subset: str) -> int:
+def _num_videos(config: RunConfig, data: DataPaths, subset: str) -> int:
     from benchmarks import load
 
     try:
-        return len(getattr(load(config.benchmark, data_root), subset).entries)
+        return len(getattr(load(config.benchmark, data.of(config.benchmark.name)), subset).entries)
     except (OSError, RuntimeError, ValueError):  # not prepared yet
         return 0
 

@@ -18,7 +18,7 @@ from sweeps.identity import PlannedRun
 from sweeps.plan import Entry, Plan, make_plan
 from sweeps.provenance import ROOT, code_state, snapshot
 from sweeps.resolve import ConfigProblems, resolve
-from sweeps.schema import unknown_keys
+from sweeps.schema import DataPaths, unknown_keys
 from sweeps.show import clock, outcome_table, plan_table
 from sweeps.store import FolderError, Store
 
@@ -93,7 +93,7 @@ def launch(composed: Sequence[tuple[Sequence[str], DictConfig | Exception]], exe
         return BAD_CONFIG
     settings = jobs[0].settings
     store = Store(Path(settings["paths"]["runs"]).expanduser().resolve())
-    data_root = Path(settings["paths"]["data"]).expanduser().resolve()
+    data = DataPaths(**settings["paths"]["data"])
     code = code_state()
     try:
         plan = make_plan(
@@ -102,13 +102,13 @@ def launch(composed: Sequence[tuple[Sequence[str], DictConfig | Exception]], exe
     except FolderError as error:
         print(error, file=sys.stderr)
         return BAD_CONFIG
-    show_plan(jobs, plan, store, data_root)
+    show_plan(jobs, plan, store, data)
     if settings["plan"]:
         return SUCCESS
     outcomes: dict[str, Outcome] = {entry.run.run_id: Outcome("skipped", entry.state) for entry in plan.entries}
     if plan.todo:
         try:
-            prepare_benchmarks(plan, data_root)
+            prepare_benchmarks(plan, data)
         except (OSError, RuntimeError, ValueError) as error:
             print(f"preparing the benchmark failed: {type(error).__name__}: {error}", file=sys.stderr)
             return SOME_FAILED
@@ -117,7 +117,7 @@ def launch(composed: Sequence[tuple[Sequence[str], DictConfig | Exception]], exe
         except OSError as error:
             print(f"cannot write to {store.root} ({error}): free some space, or set paths.runs", file=sys.stderr)
             return SOME_FAILED
-        outcomes = executor.execute(plan, lambda entry: _freeze(entry, jobs, store, data_root, code))
+        outcomes = executor.execute(plan, lambda entry: _freeze(entry, jobs, store, data, code))
     print("\n" + outcome_table(plan, outcomes))
     try:
         show_results(plan, store)
@@ -127,7 +127,7 @@ def launch(composed: Sequence[tuple[Sequence[str], DictConfig | Exception]], exe
     return SOME_FAILED if any(outcome.bad for outcome in outcomes.values()) else SUCCESS
 
 
-def show_plan(jobs: Sequence[Job], plan: Plan, store: Store, data_root: Path) -> None:
+def show_plan(jobs: Sequence[Job], plan: Plan, store: Store, data: DataPaths) -> None:
     """Print what will be done and how long it should take."""
     from sweeps.estimate import estimate
 
@@ -135,7 +135,7 @@ def show_plan(jobs: Sequence[Job], plan: Plan, store: Store, data_root: Path) ->
         f"{len(jobs)} job{'s' if len(jobs) != 1 else ''}, {len(plan.entries)} runs in {store.root}, "
         f"{len(plan.todo)} to execute with code from {ROOT}"
     )
-    guess = estimate(plan, store.root, data_root)
+    guess = estimate(plan, store.root, data)
     print(plan_table(plan, guess.seconds))
     if plan.todo:
         print(
@@ -147,7 +147,7 @@ def show_plan(jobs: Sequence[Job], plan: Plan, store: Store, data_root: Path) ->
         print("stale runs were finished by other code and are kept; rerun_stale=true runs them anew")
 
 
-def prepare_benchmarks(plan: Plan, data_root: Path) -> None:
+def prepare_benchmarks(plan: Plan, data: DataPaths) -> None:
     """Make the videos of every benchmark that a run to execute reads."""
     from benchmarks import prepare
 
@@ -156,8 +156,9 @@ def prepare_benchmarks(plan: Plan, data_root: Path) -> None:
         config = entry.run.config.benchmark
         if config not in seen:
             seen.append(config)
-            print(f"preparing {config.name} {config.version} in {data_root}", flush=True)
-            prepare(config, data_root)
+            root = data.of(config.name)
+            print(f"preparing {config.name} {config.version} in {root}", flush=True)
+            prepare(config, root)
 
 
 def show_results(plan: Plan, store: Store) -> None:
@@ -187,7 +188,7 @@ def expected_rows(plan: Plan) -> list[dict[str, Any]]:
     return rows
 
 
-def _freeze(entry: Entry, jobs: Sequence[Job], store: Store, data_root: Path, code: dict[str, Any]) -> Path:
+def _freeze(entry: Entry, jobs: Sequence[Job], store: Store, data: DataPaths, code: dict[str, Any]) -> Path:
     job = jobs[entry.jobs[0]]
     return store.prepare(
         entry.run,
@@ -199,5 +200,5 @@ def _freeze(entry: Entry, jobs: Sequence[Job], store: Store, data_root: Path, co
         overrides=list(job.overrides),
         command=[Path(sys.executable).name, *sys.argv],
         command_line=shlex.join(["python", *sys.argv]),
-        data_root=str(data_root),
+        data_root=str(data.of(entry.run.config.benchmark.name)),
     )

@@ -11,6 +11,7 @@ import difflib
 import types
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, is_dataclass
+from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
 from hydra.core.config_store import ConfigStore
@@ -81,11 +82,28 @@ class TestSection:
 
 
 @dataclass
+class DataPaths:
+    """Where the videos are: of the embedded benchmark in `root`, of each other data set in its own folder or, where
+    that is '', in ROOT/NAME."""
+
+    root: str = "data"
+    kinetics400: str = ""
+    sthv1: str = ""
+    sthv2: str = ""
+    ucf101: str = ""
+    hmdb51: str = ""
+
+    def of(self, benchmark: str) -> Path:
+        """The absolute folder of a benchmark."""
+        own = getattr(self, benchmark, self.root) or str(Path(self.root, benchmark))
+        return Path(own).expanduser().resolve()
+
+
+@dataclass
 class Paths:
     runs: str = "runs"
     """Run folders; relative paths start where the command is typed."""
-    data: str = "data"
-    """Root of the benchmarks' videos."""
+    data: DataPaths = field(default_factory=DataPaths)
 
 
 @dataclass

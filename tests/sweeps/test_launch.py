@@ -8,6 +8,7 @@ from sweeps.execute import Outcome
 from sweeps.plan import make_plan
 from sweeps.resolve import resolve
 from sweeps.run import unknown_backbones
+from sweeps.schema import DataPaths
 
 
 def jobs(composed, *rows):
@@ -109,7 +110,7 @@ def test_a_full_disk_is_a_reason_and_no_traceback(composed, tmp_path, quiet, mon
 
 def test_the_estimate_multiplies_clips_by_speed(composed, settings, tmp_path, quiet):
     plan = make_plan([resolve(settings("levels=1"))], lambda run: "new")
-    guess = estimate.estimate(plan, tmp_path, tmp_path)
+    guess = estimate.estimate(plan, tmp_path, DataPaths(str(tmp_path)))
     clips = [80 * 8, 130 * 8, 480]
     assert list(guess.seconds.values()) == [
         estimate.STARTUP + n * speed for n, speed in zip(clips, (0.5, 0.5, 0.1), strict=True)
@@ -134,7 +135,7 @@ def test_recorded_speed_goes_before_measuring(settings, tmp_path, monkeypatch):
         "environment": {"cpu": cpu_model()},
     }
     (folder / "record.json").write_text(json.dumps(record))
-    guess = estimate.estimate(make_plan([runs], lambda run: "new"), tmp_path, tmp_path)
+    guess = estimate.estimate(make_plan([runs], lambda run: "new"), tmp_path, DataPaths(str(tmp_path)))
     assert guess.seconds == {runs[1].run_id: estimate.STARTUP + 130 * 8 / 4.0}
     assert not guess.complete
 
@@ -147,7 +148,7 @@ def test_measuring_a_small_model_takes_a_positive_time(settings):
 
 def test_epochs_without_videos_are_unknown(settings, tmp_path):
     config = resolve(settings("profile=cluster"))[1].config
-    assert estimate.num_clips(config, tmp_path) is None
+    assert estimate.num_clips(config, DataPaths(str(tmp_path))) is None
 
 
 def test_what_is_expected_in_the_table_speaks_its_words(settings):

@@ -75,7 +75,7 @@ def test_run_id_is_a_stable_function_of_content():
         "runtime.device=cpu",
         "runtime.save_every=7",
         "paths.runs=elsewhere",
-        "paths.data=elsewhere",
+        "paths.data.root=elsewhere",
         "plan=true",
         "rerun_stale=true",
         "temporal.fold_div=4",  # read only with temporal.mode=shift
@@ -167,7 +167,7 @@ def test_frozen_configuration_comes_back_as_it_was(settings):
     [
         (["levels=5"], "at most 4 levels"),
         (["backbone.name=resnet19"], "did you mean resnet18"),
-        (["benchmark.name=kinetics"], "known: synthmotion"),
+        (["benchmark.name=kinetics"], "known: hmdb51, kinetics400, sthv1, sthv2, synthmotion"),
         (["pretrain.length.batch_size=1000"], "set pretrain.length.batch_size=640 or less"),
         (["phase=train"], "not one of pretrain, finetune, test"),
         (["init=imagenet"], "not one of run, scratch, weights"),
