@@ -62,6 +62,12 @@ def num_classes(config: BenchmarkConfig) -> int:
     return count
 
 
+def source_of(name: str, video_id: str) -> str:
+    """The recording that a video was cut from; where nobody knows better, the video is its own."""
+    known = getattr(module_of(name), "source_of", None)
+    return video_id if known is None else str(known(video_id))
+
+
 def motion_field(manifest: Manifest, video_id: str, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
     """True displacement between the frames `indices` int64 [T] of a video, or None where nobody knows it.
 

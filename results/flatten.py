@@ -139,6 +139,14 @@ def _training_columns(phases: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]
     }
 
 
+def _doubts(data: Mapping[str, Any]) -> str:
+    """What makes a data set another one than its name says."""
+    origin = data.get("origin") or {}
+    if origin.get("synthetic"):
+        return " (synthetic imitation)"
+    return " (not the official lists)" if origin.get("official_lists") is False else ""
+
+
 def _origin_columns(record: Mapping[str, Any]) -> dict[str, Any]:
     code, data, environment = record["code"], record["data"], record["environment"]
     decoder = dig(record, "config.benchmark.decoder") or "?"
@@ -146,7 +154,7 @@ def _origin_columns(record: Mapping[str, Any]) -> dict[str, Any]:
         "fingerprint": code["fingerprint"],
         "commit": code["commit"],
         "dirty": code["dirty"],
-        "benchmark": f"{data['benchmark']} {data['version']}",
+        "benchmark": f"{data['benchmark']} {data['version']}{_doubts(data)}",
         "manifest_train": data["manifest_sha256"]["train"],
         "manifest_test": data["manifest_sha256"]["test"],
         "videos_train": data["videos"]["train"],

@@ -52,7 +52,9 @@ class Record:
     environment: dict[str, Any]
     """Versions and hardware; at least python and torch. The decoder's version under the decoder's name."""
     data: dict[str, Any]
-    """benchmark, version, manifest_sha256 {train, test}, videos {train, test}, expected {train, test} (optional)."""
+    """benchmark, version, manifest_sha256 {train, test}, videos {train, test}; optional: expected {train, test} (videos
+    that the lists name, missing ones included), quarantined {train, test}, origin (synthetic, official_lists, how a
+    copy was encoded, hashes of the annotation files)."""
     unreadable: dict[str, Any]
     """train and test (counts), ids (list of video ids)."""
     cost: dict[str, float | None]

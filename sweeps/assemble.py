@@ -56,6 +56,9 @@ def assemble(
             "split": benchmark["split"],
             "manifest_sha256": {"train": data.train.content_hash(), "test": data.test.content_hash()},
             "videos": {"train": len(data.train.entries), "test": len(data.test.entries)},
+            "expected": {"train": data.train.listed, "test": data.test.listed},
+            "quarantined": {"train": len(data.train.quarantine), "test": len(data.test.quarantine)},
+            "origin": data.test.origin,
         },
         "unreadable": {
             "train": unreadable["train"],

@@ -19,8 +19,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from hcml.config import ConfigError, FinetuneRun, PretrainRun, RunConfig, Runtime
+from hcml.config import BenchmarkConfig, ConfigError, FinetuneRun, PretrainRun, RunConfig, Runtime
 from sweeps.freeze import run_from_dict, runtime_from_dict
+from sweeps.leaks import check_leaks, trained_on
 from sweeps.lock import FolderLock, Locked, write_json
 from sweeps.provenance import ROOT, environment, fingerprint
 from sweeps.store import FolderError, Store, now, read_json
@@ -61,6 +62,16 @@ class Assignment:
             current = self._ancestor(current["parent"])[1]
             found.append(current)
         return found
+
+    @property
+    def trained_on(self) -> list[BenchmarkConfig]:
+        """The benchmarks that the weights to start from have been trained on."""
+        if self.frozen["weights"]:
+            return trained_on(Path(self.frozen["weights"]))
+        ancestors = self.lineage
+        given = ancestors[-1]["weights"] if ancestors else ""
+        seen = [BenchmarkConfig(**ancestor["config"]["benchmark"]) for ancestor in ancestors]
+        return seen + (trained_on(Path(given)) if given else [])
 
     @property
     def parent_weights(self) -> Path | None:
@@ -187,6 +198,9 @@ def carry_out(job: Assignment) -> dict[str, Any]:
             f"{config.model.num_classes}: prepare the benchmark again"
         )
     parent = job.parent_weights
+    root = Path(job.frozen["data_root"])
+    start = f"what {job.folder.name} starts from"
+    check_leaks(config.benchmark, job.trained_on, lambda which: load(which, root), start)
     around = (data, job.folder, job.runtime)
     if isinstance(config, PretrainRun):
         returned = run_pretrain(config, *around, motion_field=motion_field, on_step=job.count)

@@ -15,6 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 from hcml.config import BenchmarkConfig, ConfigError, PretrainRun, Runtime
 from sweeps.execute import Executor, LocalExecutor, Outcome
 from sweeps.identity import PlannedRun
+from sweeps.leaks import LeakError, check_plan
 from sweeps.plan import Entry, Plan, make_plan
 from sweeps.provenance import ROOT, code_state, snapshot
 from sweeps.resolve import ConfigProblems, resolve
@@ -107,8 +108,14 @@ def launch(composed: Sequence[tuple[Sequence[str], DictConfig | Exception]], exe
         return SUCCESS
     outcomes: dict[str, Outcome] = {entry.run.run_id: Outcome("skipped", entry.state) for entry in plan.entries}
     if plan.todo:
+        from benchmarks import load
+
         try:
             prepare_benchmarks(plan, data)
+            check_plan(plan, lambda config: load(config, data.of(config.name)))
+        except LeakError as error:
+            print(error, file=sys.stderr)
+            return BAD_CONFIG
         except (OSError, RuntimeError, ValueError) as error:
             print(f"preparing the benchmark failed: {type(error).__name__}: {error}", file=sys.stderr)
             return SOME_FAILED

@@ -134,6 +134,7 @@ def run_finetune(
             else f"init={config.init} does not read {parent}: set init=run"
         )
     identity = {"config": to_dict(config), "train_manifest": data.train.content_hash(), "parent_sha256": ""}
+    payload = None
     if parent is None:
         model = build_model(config.model)
     else:
@@ -149,7 +150,7 @@ def run_finetune(
         place_module(heads, device, config.compute)
     place_module(model, device, config.compute)
     length = config.length
-    total = length.total_steps(len(data.train.entries))
+    total = length.total_steps(len(data.train.healthy().entries))
     task = FinetuneTask(model, heads, config, group_mask(data.train), total)
     clips = ClipDataset(data.train, config.sampling, config.transform, config.benchmark.decoder, config.seed)
     tally = train_loop(
@@ -166,7 +167,7 @@ def run_finetune(
         identity=identity,
         on_step=on_step,
     )
-    save_weights(folder, model, to_dict(config), tally.step)
+    save_weights(folder, model, to_dict(config), tally.step, parent=payload)
     return {
         "metrics": {f"train_{name}": tally.last[name] for name in ("loss", "top1") if name in tally.last},
         "groups": {},

@@ -111,7 +111,7 @@ def run_pretrain(
     place_module(model, device, config.compute)
     place_module(heads, device, config.compute)
     length = config.length
-    task = PretrainTask(model, heads, config, length.total_steps(len(data.train.entries)))
+    task = PretrainTask(model, heads, config, length.total_steps(len(data.train.healthy().entries)))
     clips = ClipDataset(data.train, config.sampling, config.transform, config.benchmark.decoder, config.seed)
     total = task.turns[-1].end
     tally = train_loop(

@@ -19,10 +19,20 @@ from hcml.weights import classifier_prefixes
 WEIGHTS = "weights.pt"
 
 
-def save_weights(folder: Path, model: HCML, config: dict[str, Any], step: int, heads: nn.Module | None = None) -> Path:
-    """Write ``folder/weights.pt``: the model's state dict, where it comes from, and the pretraining heads (kept for
-    measuring, never transferred)."""
+def save_weights(
+    folder: Path,
+    model: HCML,
+    config: dict[str, Any],
+    step: int,
+    heads: nn.Module | None = None,
+    parent: Mapping[str, Any] | None = None,
+) -> Path:
+    """Write ``folder/weights.pt``: the model's state dict, where it comes from, every benchmark that it and the
+    weights it started from (``parent``, a payload) were trained on, and the pretraining heads (kept for measuring,
+    never transferred)."""
+    trained_on = [*(parent["trained_on"] if parent else []), config["benchmark"]]
     payload = {"model": model.state_dict(), "config": config, "phase": config["phase"], "step": step}
+    payload["trained_on"] = trained_on
     if heads is not None:
         payload["heads"] = heads.state_dict()
     path = folder / WEIGHTS
@@ -33,7 +43,7 @@ def save_weights(folder: Path, model: HCML, config: dict[str, Any], step: int, h
 def read_weights(path: Path, phase: str) -> dict[str, Any]:
     """Content of a ``weights.pt`` written by a run of ``phase``; CheckpointError when it is anything else."""
     payload = read_file(path)
-    missing = {"model", "config", "phase", "step"} - payload.keys()
+    missing = {"model", "config", "phase", "step", "trained_on"} - payload.keys()
     if missing:
         raise CheckpointError(
             f"{path} is not the weights.pt of a run (it lacks {', '.join(sorted(missing))}): ImageNet weights go into "

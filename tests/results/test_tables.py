@@ -257,3 +257,21 @@ def test_the_printed_tables_are_the_short_ones(make: Any, frame_of: FrameOf) -> 
     frame = frame_of(make.runs())
     assert [table.name for table in main_tables(frame)] == ["levels_by_backbone", "top1_per_tier", "pretraining"]
     assert [table.name for table in all_tables(frame)][3:] == ["pretraining_by_tier"]
+
+
+@pytest.mark.parametrize(
+    ("origin", "name"),
+    [
+        ({"synthetic": True, "official_lists": False}, "synthmotion v1 (synthetic imitation)"),
+        ({"official_lists": False}, "synthmotion v1 (not the official lists)"),
+    ],
+)
+def test_data_that_are_not_what_they_are_called_say_so_and_share_no_cell(
+    make: Any, frame_of: FrameOf, origin: dict[str, bool], name: str
+) -> None:
+    real, other = make.runs(seed=0), make.runs(seed=1)
+    other["test"]["data"]["origin"] = origin
+    frame = frame_of(real, other)
+    assert name in set(frame["benchmark"])
+    rows = rows_of(levels_by_backbone(frame))
+    assert len(rows) == 2 and any(name in row["kept apart by"] for row in rows)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -97,3 +98,12 @@ def test_the_hash_and_the_match_of_loaded_weights_are_in_the_record(frozen):
     record = assemble(frozen[0]["run_id"], frozen[0], [], DATA, TRAINED | {"weights": report}, MACHINE)
     assert record["environment"]["pretrained_weights"] == report
     assert problems_of(record | {"started": now(), "finished": now()}) == []
+
+
+def test_the_record_says_what_was_listed_missing_and_quarantined(frozen):
+    test = replace(DATA.test, missing=["gone", "lost"], quarantine={"test00": "truncated"}, origin={"synthetic": True})
+    record = assemble("9" * 64, frozen[2], frozen[1::-1], Data(DATA.train, test), TESTED, MACHINE)
+    assert problems_of(record | {"started": now(), "finished": now()}) == []
+    data = record["data"]
+    assert data["videos"]["test"] == 5 and data["expected"] == {"train": 10, "test": 7}
+    assert data["quarantined"] == {"train": 0, "test": 1} and data["origin"] == {"synthetic": True}

@@ -32,7 +32,9 @@ CPU = torch.device("cpu")
 def parent(test_config: Make, tmp_path: Path) -> Path:
     torch.manual_seed(1)
     model = test_config().model
-    return save_weights(tmp_path / "parent", build_model(model), {"phase": "finetune", "model": asdict(model)}, 6)
+    return save_weights(
+        tmp_path / "parent", build_model(model), {"phase": "finetune", "model": asdict(model), "benchmark": {}}, 6
+    )
 
 
 def rows_of(folder: Path) -> list[dict[str, str]]:

@@ -15,7 +15,9 @@ Make = Callable[..., ModelConfig]
 
 def test_everything_but_the_classifier_is_transferred(model_config: Make, tmp_path: Path) -> None:
     source = build_model(model_config(num_classes=4))
-    path = save_weights(tmp_path, source, {"phase": "pretrain"}, 9, heads=torch.nn.Linear(2, 2))
+    path = save_weights(
+        tmp_path, source, {"phase": "pretrain", "benchmark": {"name": "a"}}, 9, heads=torch.nn.Linear(2, 2)
+    )
     payload = read_weights(path, "pretrain")
     assert payload["step"] == 9 and set(payload["heads"]) == {"weight", "bias"}
     target = build_model(model_config(num_classes=7))
@@ -50,7 +52,7 @@ def test_a_model_that_differs_is_refused_whole(model_config: Make, change: dict,
 
 def test_weights_of_another_phase_or_kind_are_refused(model_config: Make, tmp_path: Path) -> None:
     model = build_model(model_config())
-    path = save_weights(tmp_path, model, {"phase": "finetune"}, 1)
+    path = save_weights(tmp_path, model, {"phase": "finetune", "benchmark": {"name": "a"}}, 1)
     with pytest.raises(CheckpointError, match="comes from a finetune run; .* pretrain run are needed"):
         read_weights(path, "pretrain")
     torch.save(model.state_dict(), tmp_path / "bare.pt")
@@ -101,3 +103,11 @@ def test_a_parent_makes_imagenet_weights_unnecessary() -> None:
     assert model.backbone.weights is None
     assert model.backbone.mean == pytest.approx((0.485, 0.456, 0.406))
     assert config.backbone.pretrained == "/absent/file.safetensors"
+
+
+def test_a_file_names_every_benchmark_that_its_weights_were_trained_on(tmp_path: Path) -> None:
+    model = torch.nn.Linear(2, 2)
+    save_weights(tmp_path, model, {"phase": "pretrain", "benchmark": {"name": "a"}}, 9)
+    parent = read_weights(tmp_path / "weights.pt", "pretrain")
+    save_weights(tmp_path, model, {"phase": "finetune", "benchmark": {"name": "b"}}, 9, parent=parent)
+    assert read_weights(tmp_path / "weights.pt", "finetune")["trained_on"] == [{"name": "a"}, {"name": "b"}]
