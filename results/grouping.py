@@ -125,7 +125,7 @@ def families_of(frame: pd.DataFrame) -> list[dict[str, Arm]]:
             groups = set(groups_of([arm], "top1"))
             members = found.setdefault(_beyond_split(arm, str(split)), [])
             for family in members:
-                if groups.isdisjoint(groups_of(list(family.values()), "top1")):
+                if str(split) not in family and groups.isdisjoint(groups_of(list(family.values()), "top1")):
                     family[str(split)] = arm
                     break
             else:
@@ -135,10 +135,11 @@ def families_of(frame: pd.DataFrame) -> list[dict[str, Arm]]:
 
 
 def _beyond_split(arm: Arm, split: str) -> tuple[str, ...]:
-    """What arms of different splits must have in common: all but the manifests and the name that a split brings."""
+    """What arms of different splits must have in common: all but the manifests (the pretraining's too: each fold of a
+    data set is pretrained on its own training videos) and the name that a split brings."""
     first = {str(name): value for name, value in arm.runs.iloc[0].items()}
     config = [name for name in sorted(first) if name.startswith(CONFIG_PREFIXES) and not name.endswith(".split")]
-    names = [*AXES, *(name for name in IDENTITY if not name.startswith("manifest_")), *config]
+    names = [*AXES, *(name for name in IDENTITY if "manifest" not in name), *config]
     return tuple(_text(first[name]).replace(f"split {split}", "split") for name in names)
 
 

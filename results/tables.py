@@ -6,8 +6,7 @@ A cell is the mean over runs that differ in nothing but the seed (:mod:`results.
 
 from __future__ import annotations
 
-import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pandas as pd
@@ -28,7 +27,7 @@ from results.grouping import (
     shown_axes,
 )
 from results.pretraining_tables import pretraining_by_group, pretraining_table
-from results.stats import Summary, summarise
+from results.split_tables import mean_over, top1_per_split
 
 Key = tuple[Any, ...]
 Row = tuple[Key, list[str], str]
@@ -37,8 +36,8 @@ Row = tuple[Key, list[str], str]
 
 def main_tables(frame: pd.DataFrame, expected: Iterable[Mapping[str, Any]] = ()) -> list[Table]:
     """The tables to print: those of :func:`all_tables` that are short."""
-    tables = [levels_by_backbone(frame, expected), top1_per_tier(frame), pretraining_table(frame)]
-    return [table for table in tables if table.rows]
+    tests = [levels_by_backbone(frame, expected), top1_per_tier(frame), top1_per_split(frame)]
+    return [table for table in (*tests, pretraining_table(frame)) if table.rows]
 
 
 def all_tables(frame: pd.DataFrame, expected: Iterable[Mapping[str, Any]] = ()) -> list[Table]:
@@ -131,7 +130,7 @@ def top1_per_tier(frame: pd.DataFrame) -> Table:
             for group in groups
         ]
         if one_by_one:
-            line += [per_cent(_mean_over([owner.get(group) for group in groups])), NOT_APPLICABLE]
+            line += [per_cent(mean_over([owner.get(group) for group in groups])), NOT_APPLICABLE]
         else:
             line += [accuracy(first, "metric.mean_group_top1", None), accuracy(first, "metric.top1", "videos")]
         rows.append([*line, *(["; ".join(dict.fromkeys(arm.note for arm in members))] if noted else [])])
@@ -151,12 +150,3 @@ def top1_per_tier(frame: pd.DataFrame) -> Table:
         footnotes=footnotes(arms, rows),
         sources=sources,
     )
-
-
-def _mean_over(arms: Sequence[Arm | None]) -> Summary:
-    """Over the runs of one seed, one of each arm, then over seeds; nothing unless every arm has the same seeds."""
-    columns = [None if arm is None else arm.runs.set_index("seed")["metric.top1"].sort_index() for arm in arms]
-    found = [column for column in columns if column is not None]
-    if not found or len(found) < len(columns) or any(list(c.index) != list(found[0].index) for c in found):
-        return summarise([])
-    return summarise(map(statistics.fmean, zip(*found, strict=True)))
