@@ -48,7 +48,7 @@ class UCF101(Official):
                     places = tuple(
                         joined(base, name, spelling)
                         for base in folders
-                        for name in dict.fromkeys((classes[label], folder))
+                        for name in _folders(folder, file, classes[label])
                         for spelling in _spellings(file, classes[label])
                     )
                     videos.append(ListedVideo(video_id, label, subset, places))
@@ -90,17 +90,21 @@ def _entry(line: str, labels: dict[str, int], *, numbered: bool) -> tuple[str, s
         raise ValueError(f"unknown class {folder!r}; fetch the official list")
     if parts[1].lower() != folder.lower():
         raise ValueError(f"{path!r}: the file is of class {parts[1]}, the folder of {folder}; fetch the official list")
-    if len(rest) > 1 or (numbered and not rest):
-        raise ValueError(
-            f"{line!r} must be a path and the number of its class; this is "
-            f"{'a test list' if numbered else 'another format'}, so fetch the official list"
-        )
+    if numbered and not rest:
+        raise ValueError(f"{path!r} has no class number: this is a line of a test list; fetch the official list")
+    if len(rest) > 1:
+        raise ValueError(f"{line!r} is more than a path and the number of its class; fetch the official list")
     if rest and rest[0] != str(label + 1):
         raise ValueError(
             f"class number {rest[0]} of {folder}, which is {label + 1} in classInd.txt (they count from 1, in its "
             "order, not in Python's); fetch the official list"
         )
     return folder, file, label
+
+
+def _folders(folder: str, file: str, name: str) -> list[str]:
+    """The folder's name as the class is spelt, as it is listed, and as its files spell it: some copies renamed it."""
+    return list(dict.fromkeys((name, folder, file.removeprefix("v_").partition("_")[0])))
 
 
 def _spellings(file: str, name: str) -> Iterator[str]:
