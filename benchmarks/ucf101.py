@@ -65,7 +65,8 @@ class UCF101(Official):
 
 def _class_index(lists: Lists, path: Path) -> list[str]:
     """The classes of classInd.txt, whose lines are `1 ApplyEyeMakeup`."""
-    names, problems = [], []
+    names: list[str] = []
+    problems: list[str] = []
     for number, line in lists.lines(path):
         index, _, name = line.partition(" ")
         if index != str(len(names) + 1):
