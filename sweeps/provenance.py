@@ -20,11 +20,12 @@ ROOT = Path(__file__).resolve().parents[1]
 SCIENCE = ("hcml", "benchmarks")
 """Packages whose code can change a result."""
 PACKAGES = ("hcml", "benchmarks", "sweeps", "results")
-_COPIED = (".py", ".yaml", ".csv", ".json")
+_COPIED = (".py", ".yaml", ".csv", ".json", ".txt")
 
 
 def fingerprint(root: Path = ROOT, packages: tuple[str, ...] = SCIENCE) -> str:
-    """sha256 (64 hex) of the packages' syntax trees: comments, docstrings and layout do not count.
+    """sha256 (64 hex) of the packages' syntax trees and lists (.txt, such as class names in the order of the labels):
+    comments, docstrings and layout do not count.
 
     Raises SyntaxError, naming the file, where a file cannot be parsed.
     """
@@ -33,6 +34,9 @@ def fingerprint(root: Path = ROOT, packages: tuple[str, ...] = SCIENCE) -> str:
         for path in sorted((root / package).rglob("*.py")):
             tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
             digest.update(f"{path.relative_to(root).as_posix()}\0{_dump(tree)}\0".encode())
+        for path in sorted((root / package).rglob("*.txt")):
+            lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line and line[0] != "#"]
+            digest.update("\0".join([path.relative_to(root).as_posix(), *lines, ""]).encode())
     return digest.hexdigest()
 
 

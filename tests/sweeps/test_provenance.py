@@ -102,3 +102,15 @@ def test_environment_names_versions_and_machine():
     state = environment("cpu", threads=3)
     assert state["torch"] == torch.__version__.split("+")[0] or state["torch"] == torch.__version__
     assert state["threads"] == 3 and state["device"] == "cpu" and state["cpu"] and state["python"]
+
+
+def test_the_order_of_classes_counts_and_is_copied(root, tmp_path):
+    names = root / "benchmarks" / "classes.txt"
+    prints = []
+    for text in ("# source\nleft\nright\n", "# other source\nleft\nright\n", "# source\nright\nleft\n"):
+        names.write_text(text)
+        prints.append(fingerprint(root))
+    assert prints[0] == prints[1] != prints[2]
+    copy = snapshot(tmp_path / "copies", root)
+    assert (copy / "benchmarks" / "classes.txt").read_text() == names.read_text()
+    assert fingerprint(copy) == prints[2]
