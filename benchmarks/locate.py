@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import quote
 
+from benchmarks.frames import SHARDS, packed_frames
 from benchmarks.layout import OURS, PrepareError
 from benchmarks.official import ListedVideo, Official
 
 VIDEO_SUFFIXES = (".mp4", ".avi", ".webm", ".mkv", ".mov", ".m4v", ".mpg", ".mpeg", ".flv", ".wmv", ".3gp")
-SHARDS = ".shards"
-"""X.shards holds the packed frame folders of X."""
-INDEX = "index.sqlite"
 
 
 @dataclass(frozen=True)
@@ -63,24 +58,6 @@ def locate(data: Official, root: Path, videos: Sequence[ListedVideo]) -> Located
                 ambiguous[video_id] = found
     missing = [video_id for video_id in lost if video_id not in paths]
     return Located(paths, missing, ambiguous)
-
-
-def packed_frames(shards: Path) -> dict[str, int]:
-    """Id -> number of frames of the videos that a folder X.shards holds; {} if it holds no index.
-
-    Raises :class:`PrepareError` for an index that cannot be read.
-    """
-    index = shards / INDEX
-    if not index.is_file():
-        return {}
-    try:
-        address = f"file:{quote(str(index.resolve()))}?mode=ro"
-        with contextlib.closing(sqlite3.connect(address, uri=True)) as connection:
-            return dict(connection.execute("SELECT id, frames FROM videos"))
-    except sqlite3.Error as error:
-        raise PrepareError(
-            f"{index} cannot be read ({error}); remove {shards} and pack again from the frame folders"
-        ) from error
 
 
 class _Folders:

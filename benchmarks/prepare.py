@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.frames import frame_files
+from benchmarks.frames import SHARDS, frame_files, packed_frames
 from benchmarks.isolate import Lost, run_isolated
 from benchmarks.layout import (
     ORIGINAL,
@@ -23,11 +23,11 @@ from benchmarks.layout import (
     writing,
 )
 from benchmarks.ledger import Row, open_ledger, read_ledger
-from benchmarks.locate import SHARDS, Located, locate, packed_frames
+from benchmarks.locate import Located, locate
 from benchmarks.manifests import write_manifests
 from benchmarks.official import ListedVideo, Listing, Official
 from benchmarks.progress import Lines, Say, percent, quiet
-from benchmarks.reencode import Counted, Settings, count_decoded, count_packets, libraries, reencode
+from benchmarks.reencode import Counted, Settings, count_decoded, count_packets, libraries, lost_frames, reencode
 from hcml.data.container import VideoError
 
 TIME_LIMIT = 1800.0
@@ -100,12 +100,10 @@ def prepare(
 
 
 def cut_short(row: Row) -> str:
-    """Why the file of a ledger's row must be taken for truncated ('' = it need not): more than two frames and more
-    than 2 % fewer than its header says. Two, because headers of good files miscount by one or two."""
-    promised = row.get("header_frames") or round(row.get("header_seconds", 0.0) * row.get("fps", 0.0))
-    lost = promised - row["frames"]
-    if lost > 2 and lost > 0.02 * promised:
-        return f"holds {row['frames']} frames, but its header says {promised}: it was cut short; fetch it again"
+    """Why the file of a ledger's row must be taken for truncated ('' = it need not)."""
+    promised, frames = row.get("promised", 0), row["frames"]
+    if lost_frames(promised, frames):
+        return f"holds {frames} frames, but its header says {promised}: it was cut short; fetch it again"
     return ""
 
 
@@ -234,6 +232,7 @@ def _do(task: _Task, *, layout: Layout, count: str, settings: dict[str, Any]) ->
         "fps": header.fps,
         "header_frames": header.frames,
         "header_seconds": round(header.seconds, 3),
+        "promised": header.promised,
         "codec": header.codec,
         "width": header.width,
         "height": header.height,

@@ -7,7 +7,7 @@ import io
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks.layout import Layout, PrepareError, check_version, prepare_command, write_whole
+from benchmarks.layout import Layout, prepare_command, write_whole
 from benchmarks.official import SUBSETS, Official, sha256_of
 from hcml.data.manifest import Data, Manifest, ManifestError
 
@@ -18,12 +18,10 @@ def load_prepared(data: Official, root: Path, version: str, split: str) -> Data:
     """Both manifests of a prepared split, with what `audit` quarantined.
 
     Raises :class:`ManifestError`, naming the command to type: not prepared, damaged, or prepared from other annotation
-    files than are there now; :class:`PrepareError` and :class:`benchmarks.official.AnnotationError` for an unknown copy
-    or split.
+    files than are there now; :class:`benchmarks.official.AnnotationError` for an unknown copy or split.
     """
-    root = Path(root)
-    data.check_split(split)
-    layout = Layout(root, check_version(data, version))
+    data.check(split, version)
+    layout = Layout(Path(root), version)
     subsets = {subset: load_subset(data, layout, split, subset) for subset in SUBSETS}
     check_annotations(data, layout, subsets["train"])
     bad = read_quarantine(layout.quarantine)
@@ -65,23 +63,23 @@ def with_quarantine(manifest: Manifest, reasons: dict[str, str]) -> Manifest:
 
 
 def read_quarantine(path: Path) -> dict[str, tuple[str, str]]:
-    """Id -> (path, reason) of a quarantine list; {} if there is none. Raises :class:`PrepareError`."""
+    """Id -> (path, reason) of a quarantine list; {} if there is none. Raises :class:`ManifestError`."""
     try:
         with path.open(encoding="utf-8", newline="") as stream:
             reader = csv.reader(stream)
             header = next(reader, None)
             if header != QUARANTINE_HEADER:
-                raise PrepareError(f"{path}:1: the header must be {','.join(QUARANTINE_HEADER)}; run audit again")
+                raise ManifestError(f"{path}:1: the header must be {','.join(QUARANTINE_HEADER)}; run audit again")
             found = {}
             for row in reader:
                 if len(row) != len(QUARANTINE_HEADER):
-                    raise PrepareError(f"{path}:{reader.line_num}: {len(row)} cells in place of 3; correct that line")
+                    raise ManifestError(f"{path}:{reader.line_num}: {len(row)} cells in place of 3; correct that line")
                 found[row[0]] = (row[1], row[2])
             return found
     except FileNotFoundError:
         return {}
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise PrepareError(f"{path} cannot be read ({error}); remove it and run audit again") from error
+        raise ManifestError(f"{path} cannot be read ({error}); remove it and run audit again") from error
 
 
 def write_quarantine(path: Path, bad: dict[str, tuple[str, str]]) -> None:

@@ -59,6 +59,13 @@ class Header:
     seconds: float
     """0 = it does not say."""
 
+    @property
+    def promised(self) -> int:
+        """Frames that there should be, 0 = it does not say. Of two claims the lower one: an mp4 cut out of a longer
+        video may count frames that its edit list hides."""
+        claims = [claim for claim in (self.frames, round(self.seconds * self.fps)) if claim > 0]
+        return min(claims, default=0)
+
 
 @dataclass(frozen=True)
 class Counted:
@@ -115,6 +122,12 @@ def count_decoded(path: Path) -> Counted:
         header = header_of(container, stream)
         frames = sum(1 for _ in decoded(str(path), container, stream))
     return _counted(path, header, frames)
+
+
+def lost_frames(promised: int, found: int) -> bool:
+    """Whether a file must be taken for truncated: more than 2 % and more than two frames fewer than its header
+    promises. Two, because headers of good files miscount by one or two."""
+    return promised - found > max(2, 0.02 * promised)
 
 
 def _counted(path: Path, header: Header, frames: int) -> Counted:
