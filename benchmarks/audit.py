@@ -43,6 +43,8 @@ class Report:
     """Id -> what is wrong, of the videos checked now."""
     quarantined: int = 0
     """Videos on the list now, those of earlier audits included."""
+    list_file: Path | None = None
+    """Where they are written down; None = nowhere."""
 
     def by_kind(self) -> list[tuple[str, list[str]]]:
         """(kind, ids), the most frequent kind first."""
@@ -107,7 +109,7 @@ def audit(
                     bad[case.video_id] = (case.path, f"{finding.kind}: {finding.reason}")
         finally:
             # what was found before an interruption counts too
-            report.quarantined = len(bad)
+            report.quarantined, report.list_file = len(bad), layout.quarantine
             write_quarantine(layout.quarantine, bad)
     return report
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import multiprocessing
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -128,6 +130,7 @@ def _end(worker: _Worker[Item]) -> None:
 def _work(function: Callable[[Item], Result], pipe: Connection) -> None:
     # Ctrl-C reaches the whole process group; the process that started this one ends it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _die_with_parent()
     try:
         pipe.send((True, None))
         while True:
@@ -139,6 +142,15 @@ def _work(function: Callable[[Item], Result], pipe: Connection) -> None:
             pipe.send(answer)
     except (EOFError, OSError):
         return  # the asking process is gone
+
+
+def _die_with_parent() -> None:
+    """So that a killed run leaves nobody behind who still writes (Linux; elsewhere the item at hand is finished)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+        parent = multiprocessing.parent_process()
+        if parent is not None and os.getppid() != parent.pid:
+            os._exit(1)
 
 
 def _died(code: int | None) -> str:

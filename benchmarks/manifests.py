@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
-from benchmarks.layout import ORIGINAL, Layout, writing
+from benchmarks.layout import ORIGINAL, Layout, PrepareError, writing
 from benchmarks.ledger import Row
 from benchmarks.locate import Located
 from benchmarks.official import SUBSETS, Listing, Official
@@ -26,6 +27,7 @@ def write_manifests(
     for split, listing in listings.items():
         for subset in SUBSETS:
             path = layout.manifest(split, subset)
+            _check_owner(path, data)
             with writing(path):
                 make_manifest(layout, data, split, subset, listing, located, rows, settings).save(path)
             written.append(path)
@@ -69,6 +71,16 @@ def make_manifest(
         mirror=[[labels[name] for name in pair] for pair in data.mirrored],
         origin=_origin(layout, data, split, listing, rows, settings),
     )
+
+
+def _check_owner(path: Path, data: Official) -> None:
+    """Two data sets under one root would overwrite each other's manifests. Raises :class:`PrepareError`."""
+    try:
+        owner = json.loads(path.read_text(encoding="utf-8")).get("benchmark")
+    except (OSError, ValueError, AttributeError):
+        return  # none there, or a damaged one to be replaced
+    if owner != data.name:
+        raise PrepareError(f"{path} belongs to {owner}: give each data set a --root of its own")
 
 
 def has_official_size(data: Official, split: str, listing: Listing) -> bool:

@@ -38,9 +38,12 @@ def load_subset(data: Official, layout: Layout, split: str, subset: str) -> Mani
             f"{data.name} (copy {layout.version}, split {split}) is not prepared under {layout.root}; type: {command}"
         )
     try:
-        return Manifest.load(path, layout.root)
+        manifest = Manifest.load(path, layout.root)
     except ManifestError as error:
         raise ManifestError(f"{error}; type: {command}") from error
+    if manifest.benchmark != data.name:
+        raise ManifestError(f"{path} belongs to {manifest.benchmark}, not to {data.name}: give that one's own root")
+    return manifest
 
 
 def check_annotations(data: Official, layout: Layout, manifest: Manifest) -> None:

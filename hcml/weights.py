@@ -118,8 +118,7 @@ def timm_file(name: str) -> Path:
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
-    # Read here, not at import: setting it after huggingface_hub was imported has no effect on that library.
-    offline = os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}
+    offline = is_offline()
     cfg = get_pretrained_cfg(name)
     if cfg is None or not cfg.hf_hub_id:
         raise ConfigError(
@@ -136,6 +135,11 @@ def timm_file(name: str) -> Path:
             f"with network (hf download {repository} {filename}, same HF_HOME), or set backbone.pretrained=FILE "
             f"[{type(error).__name__}]"
         ) from error
+
+
+def is_offline() -> bool:
+    """Whether HF_HUB_OFFLINE asks to stay off the network, now: huggingface_hub itself reads it once, at import."""
+    return os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
