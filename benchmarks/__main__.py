@@ -97,6 +97,7 @@ def _parser() -> argparse.ArgumentParser:
     making.add_argument("--classes", type=int, default=8, help="default %(default)s")
     making.add_argument("--train-per-class", type=int, default=4, help="default %(default)s")
     making.add_argument("--test-per-class", type=int, default=2, help="default %(default)s")
+    making.add_argument("--short-side", type=int, metavar="PIXELS", help="smaller videos than the official ones")
 
     packing = add_for_data("pack", _pack, "put frame folders into tar shards, which spares inodes", pick=False)
     for command in (preparing, packing):
@@ -182,16 +183,20 @@ def _audit(options: argparse.Namespace) -> int:
 
 
 def _synthesize(options: argparse.Namespace) -> int:
-    from benchmarks.synthesize import synthesize
+    from benchmarks.synthesize import SynthesisError, synthesize
 
-    synthesize(
-        _data(options.name),
-        options.root,
-        classes=options.classes,
-        train_per_class=options.train_per_class,
-        test_per_class=options.test_per_class,
-        processes=options.processes,
-    )
+    try:
+        synthesize(
+            _data(options.name),
+            options.root,
+            classes=options.classes,
+            train_per_class=options.train_per_class,
+            test_per_class=options.test_per_class,
+            processes=options.processes,
+            short_side=options.short_side,
+        )
+    except SynthesisError as error:
+        raise PrepareError(str(error)) from error
     _say(f"wrote a made-up {options.name} to {options.root}")
     _say(f"next: python -m benchmarks prepare {options.name} --root {options.root}")
     return 0

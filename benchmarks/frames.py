@@ -24,7 +24,7 @@ from hcml.data.container import VideoError
 SHARDS = ".shards"
 """X.shards holds the packed frame folders of X."""
 INDEX = "index.sqlite"
-_FRAME = re.compile(r"(\d{5,})\.jpg")
+_FRAME = re.compile(r"([0-9]+)\.jpe?g", re.IGNORECASE)
 
 
 def frame_files(folder: Path) -> list[str]:
@@ -47,11 +47,6 @@ def packed_frames(shards: Path) -> dict[str, int]:
     Raises :class:`PrepareError` for an index that cannot be read.
     """
     return {video_id: frames for video_id, frames, *_ in _rows(shards)}
-
-
-def packed_sources(shards: Path) -> dict[str, str]:
-    """Id -> name of the shard that holds it. Raises :class:`PrepareError`."""
-    return {video_id: shard for video_id, _, shard, *_ in _rows(shards)}
 
 
 def encoded_images(folder: Path) -> Iterator[bytes]:

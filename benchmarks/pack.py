@@ -7,6 +7,7 @@ import contextlib
 import functools
 import io
 import os
+import shutil
 import sqlite3
 import tarfile
 import zlib
@@ -17,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.frames import INDEX, SHARDS, frame_files, packed_sources
+from benchmarks.frames import INDEX, SHARDS, frame_files
 from benchmarks.isolate import Lost, run_isolated
 from benchmarks.layout import PrepareError, cannot_write, check_room, check_root, locked, writing
 from benchmarks.locate import locate
@@ -119,7 +120,7 @@ def _pack_folder(folder: Path, ids: list[str], shard_size: int, processes: int, 
         shards.mkdir(exist_ok=True)
     with locked(shards / ".lock", say), _index(shards / INDEX) as index:
         _drop_leftovers(shards)
-        packed = packed_sources(shards)
+        packed = dict(index.execute("SELECT id, shard FROM videos"))
         todo = [video_id for video_id in ids if video_id not in packed and (folder / video_id).is_dir()]
         if len(todo) < len(ids):
             say(f"{len(ids) - len(todo)} of {len(ids)} videos of {folder.name} are packed already")
@@ -146,10 +147,16 @@ def _pack_folder(folder: Path, ids: list[str], shard_size: int, processes: int, 
 
 @contextlib.contextmanager
 def _index(path: Path) -> Iterator[sqlite3.Connection]:
-    with _sqlite_errors(path), contextlib.closing(sqlite3.connect(path)) as connection:
+    """The index, to be written: under another name, which becomes the index's own when all is in it. Readers take an
+    index for a file that never changes."""
+    partial = path.with_name(f"{path.name}.new")
+    with writing(path):
+        if path.exists() and not partial.exists():
+            copy = path.with_name(f"{path.name}.copy")
+            shutil.copyfile(path, copy)
+            copy.replace(partial)
+    with _sqlite_errors(path), contextlib.closing(sqlite3.connect(partial)) as connection:
         with connection:
-            # no write-ahead log: readers open the file read-only, on any file system
-            connection.execute("PRAGMA journal_mode=DELETE")
             connection.execute(
                 "CREATE TABLE IF NOT EXISTS videos (id TEXT PRIMARY KEY, shard TEXT, frames INTEGER, places BLOB)"
             )
@@ -159,6 +166,8 @@ def _index(path: Path) -> Iterator[sqlite3.Connection]:
         if found != FORMAT:
             raise PrepareError(f"{path} is of format {found}, not {FORMAT}; remove {path.parent} and pack again")
         yield connection
+    with writing(path):
+        partial.replace(path)
 
 
 @contextlib.contextmanager
@@ -222,9 +231,9 @@ def _write(shard: _Shard) -> list[_Row]:
     try:
         with tarfile.open(partial, "w", format=tarfile.USTAR_FORMAT) as archive:
             for video_id in shard.ids:
-                for name in frame_files(shard.folder / video_id):
+                for number, name in enumerate(frame_files(shard.folder / video_id), 1):
                     content = _read(shard.folder / video_id / name)
-                    member = tarfile.TarInfo(f"{video_id}/{name}")
+                    member = tarfile.TarInfo(f"{video_id}/{number:05d}.jpg")
                     member.size = len(content)
                     archive.addfile(member, io.BytesIO(content))
                     sums[member.name] = (len(content), zlib.crc32(content))
