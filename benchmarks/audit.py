@@ -17,7 +17,7 @@ import numpy as np
 from benchmarks.examine import PATTERNS, UNGUARDED, Case, Finding, examine, reader_of
 from benchmarks.frames import INDEX, SHARDS
 from benchmarks.isolate import Lost, run_isolated
-from benchmarks.layout import Layout, PrepareError, check_root, check_version, locked, prepare_command
+from benchmarks.layout import ORIGINAL, Layout, PrepareError, check_root, check_version, locked, prepare_command
 from benchmarks.ledger import Ledger, Row, open_ledger, read_ledger
 from benchmarks.official import SUBSETS, Official
 from benchmarks.prepare import cut_short
@@ -152,15 +152,21 @@ def _drawn(entries: list[VideoEntry], sample: int, seed: int) -> list[VideoEntry
 
 
 def _cases(layout: Layout, entries: list[VideoEntry]) -> list[Case]:
-    """What the ledger knows of the original matters for copies: a copy of a truncated file is whole in itself."""
     rows = read_ledger(layout.ledger)
     return [
-        Case(entry.video_id, entry.path, entry.num_frames, _promised(rows.get(entry.video_id))) for entry in entries
+        Case(entry.video_id, entry.path, entry.num_frames, _known(layout, rows.get(entry.video_id)))
+        for entry in entries
     ]
 
 
-def _promised(row: Row | None) -> str:
-    return cut_short(row) if row is not None and "error" not in row else ""
+def _known(layout: Layout, row: Row | None) -> Finding | None:
+    """What the ledger knows of an original: its copy is not there, or is whole in itself though the original is not."""
+    if row is None:
+        return None
+    if "error" in row:
+        return None if layout.version == ORIGINAL else Finding("unreadable", row["error"])
+    reason = cut_short(row)
+    return Finding("truncated", reason) if reason else None
 
 
 def _identity(layout: Layout, entry: VideoEntry, decoder: str) -> Row:

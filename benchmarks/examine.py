@@ -28,21 +28,21 @@ PATTERNS = 1
 
 
 @dataclass(frozen=True)
-class Case:
-    """A video to examine. `cut_short`: why its original is taken for truncated, by the ledger ('' = it is not)."""
-
-    video_id: str
-    path: str
-    num_frames: int
-    cut_short: str = ""
-
-
-@dataclass(frozen=True)
 class Finding:
     """`kind` is '' for a healthy video; else reasons are counted by it, and `reason` has the details."""
 
     kind: str = ""
     reason: str = ""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A video to examine. `known`: what `prepare` found of its original that a copy does not show (None = nothing)."""
+
+    video_id: str
+    path: str
+    num_frames: int
+    known: Finding | None = None
 
 
 class UnguardedDecord:
@@ -83,8 +83,8 @@ def reader_of(decoder: str) -> Callable[[str | Path], Any]:
 def examine(case: Case, *, root: Path, decoder: str, seed: int, frame_folders: bool) -> Finding:
     """Reads a video in order and by index. Raises nothing that the video is to blame for."""
     path = root / case.path
-    if case.cut_short:
-        return Finding("truncated", case.cut_short)
+    if case.known is not None:
+        return case.known
     try:
         if frame_folders:
             reference, header_says, turned = _stacked(path, [reduced(image) for image in images_of(path)]), 0, 0
@@ -93,7 +93,8 @@ def examine(case: Case, *, root: Path, decoder: str, seed: int, frame_folders: b
         with contextlib.closing(reader_of(decoder)(path)) as reader:
             length = len(reader)
     except VideoError as error:
-        return Finding("missing file" if "no such file" in error.reason else "unreadable", error.reason)
+        kinds = {"no such file": "missing file", "truncated": "truncated"}
+        return Finding(next((kinds[word] for word in kinds if word in error.reason), "unreadable"), error.reason)
     found = len(reference)
     if lost_frames(header_says, found):
         return Finding("truncated", f"holds {found} frames, but its header says {header_says}; fetch it again")

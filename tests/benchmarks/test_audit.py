@@ -114,10 +114,9 @@ def test_bad_files_are_listed_by_kind_and_come_off_the_list_when_they_are_well(r
     assert kinds(report) == {
         "h264": "missing file",
         "vp9": "truncated",
-        "short": "unreadable",
+        "short": "truncated",
         "large": "frame count",
     }
-    assert "but its header says 40" in report.found["vp9"].reason
     assert "holds 40 frames, but the manifest says 12" in report.found["large"].reason
     listed = read_quarantine(Layout(root, "original").quarantine)
     assert listed.keys() == report.found.keys() and listed["vp9"][0] == "a/vp9.webm"
@@ -144,11 +143,25 @@ def test_a_sample_leaves_the_rest_of_the_list_alone(root: Path) -> None:
     assert run(root).checked == 3
 
 
-def test_the_copy_of_a_truncated_original_is_found_by_the_ledger(root: Path) -> None:
-    path = encode(root / "a/vp9.webm", 120, "libvpx-vp9", **{"cpu-used": "8", "g": "10"})
+@pytest.mark.parametrize("version", ["original", "h264"])
+def test_a_file_cut_short_is_found_in_its_copy_too(tmp_path: Path, version: str) -> None:
+    """An AVI without its end opens, and just looks shorter; its copy even looks whole."""
+    path = avi(tmp_path / "a/one.avi", 120)
     path.write_bytes(path.read_bytes()[: path.stat().st_size * 6 // 10])
+    avi(tmp_path / "a/two.avi", 20)
+    write_lists(tmp_path, ["train 0 a/one.avi", "test 1 a/two.avi"])
+    assert prepare(TOY, tmp_path, version, processes=0).cut_short == ["one"]
+    report = run(tmp_path, version, decoder="pyav")
+    assert kinds(report) == {"one": "truncated"}
+    assert "but its header says 120" in report.found["one"].reason
+
+
+def test_what_could_not_be_encoded_has_the_reason_of_its_original(root: Path) -> None:
+    (root / "a/short.mp4").write_bytes(b"no video" * 50)
     prepare(TOY, root, "h264", processes=0)
-    assert kinds(run(root, "h264")) == {"vp9": "truncated"}
+    report = run(root, "h264")
+    assert kinds(report) == {"short": "unreadable"}
+    assert report.found["short"].reason.startswith("a/short.mp4: PyAV cannot decode it")
 
 
 def test_zeroed_packets_in_the_middle_are_found(root: Path) -> None:
