@@ -59,12 +59,8 @@ class Header:
     seconds: float
     """0 = it does not say."""
 
-    @property
-    def promised(self) -> int:
-        """Frames that there should be, 0 = it does not say. Of two claims the lower one: an mp4 cut out of a longer
-        video may count frames that its edit list hides."""
-        claims = [claim for claim in (self.frames, round(self.seconds * self.fps)) if claim > 0]
-        return min(claims, default=0)
+    promised: int
+    """Frames that there should be, by `frames` or `seconds`; 0 = it does not say."""
 
 
 @dataclass(frozen=True)
@@ -96,8 +92,13 @@ def header_of(container: Any, stream: Any) -> Header:
     elif container.duration is not None:
         seconds = container.duration / av.time_base
     context = stream.codec_context
-    fps = float(rate_of(stream))
-    return Header(context.name, context.width, context.height, fps, stream.frames or 0, max(0.0, seconds))
+    fps, frames, seconds = float(rate_of(stream)), stream.frames or 0, max(0.0, seconds)
+    by_time = round(seconds * fps)
+    promised = frames or by_time
+    if "mp4" in container.format.name and frames and by_time:
+        # a part that was cut out of an mp4 may count frames that its edit list hides
+        promised = min(frames, by_time)
+    return Header(context.name, context.width, context.height, fps, frames, seconds, promised)
 
 
 def count_packets(path: Path) -> Counted:

@@ -25,7 +25,7 @@ from benchmarks.prepared import load_prepared, write_quarantine
 from benchmarks.reencode import VideoError, count_packets, reencode, size_of_copy
 from hcml.data.manifest import ManifestError
 from hcml.data.video import read_frames
-from tests.benchmarks.tree import FRAMES, TOY, Toy, avi, decode, encode, write_lists
+from tests.benchmarks.tree import FRAMES, TOY, Toy, avi, cut_short, decode, encode, write_lists
 
 HARD = "Movies/brush hair/#19_(a)_[b]!&;+~@ you'd_0.avi"
 LINES = [
@@ -188,8 +188,7 @@ def test_unreadable_files_are_quarantined_with_the_reason_and_tried_again(root: 
 
 
 def test_a_file_cut_short_is_noted(tmp_path: Path) -> None:
-    path = avi(tmp_path / "a/one.avi", 120)
-    path.write_bytes(path.read_bytes()[: path.stat().st_size * 6 // 10])
+    cut_short(avi(tmp_path / "a/one.avi", 120))
     write_lists(tmp_path, ["train 0 a/one.avi"])
     outcome, _ = run(tmp_path)
     assert outcome.cut_short == ["one"] and not outcome.unreadable
