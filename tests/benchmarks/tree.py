@@ -7,6 +7,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+from PIL import Image
 
 from benchmarks.official import AnnotationError, ListedVideo, Listing, Official, sha256_of
 
@@ -95,3 +96,11 @@ def write_lists(root: Path, lines: list[str], splits: tuple[str, ...] = ("1", "2
 def decode(path: Path) -> list[np.ndarray]:
     with av.open(str(path)) as container:
         return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+
+
+def frame_folder(folder: Path, frames: int) -> Path:
+    """JPEGs 00001.jpg, ... of :func:`picture`."""
+    folder.mkdir(parents=True)
+    for number in range(frames):
+        Image.fromarray(picture(number)).save(folder / f"{number + 1:05d}.jpg", quality=90)
+    return folder
