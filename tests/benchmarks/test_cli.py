@@ -161,4 +161,4 @@ def test_bad_shard_sizes_are_bad_usage(size: str, capsys: pytest.CaptureFixture[
 def test_the_module_runs_and_every_command_has_help() -> None:
     text = subprocess.run([sys.executable, "-m", "benchmarks", "--help"], capture_output=True, text=True, check=True)
     for command in ("list", "prepare", "audit", "synthesize", "pack", "stage", "weights"):
-        assert re.search(rf"^    {command} ", text.stdout, re.MULTILINE), command
+        assert re.search(rf"^    {command}\b", text.stdout, re.MULTILINE), command

@@ -69,6 +69,7 @@ def test_only_what_is_missing_or_of_another_size_is_copied(root: Path, tmp_path:
 
 
 def test_unreadable_videos_are_counted_and_left_out(root: Path, tmp_path: Path) -> None:
+    shutil.rmtree(root / "prepared")
     (root / "a/two.mp4").write_bytes(b"no video" * 40)
     prepare(TOY, root, "h264", processes=0)
     assert stage(TOY, root, tmp_path / "to", "h264").absent == 1

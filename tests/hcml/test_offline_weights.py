@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import http.server
-import json
 import os
 import socket
 import subprocess
@@ -19,6 +18,7 @@ import timm
 import torch
 from safetensors.torch import save_file
 
+from benchmarks.__main__ import main
 from hcml.config import ConfigError
 from hcml.offline_weights import check, fetch, unreachable
 
@@ -144,20 +144,22 @@ def hub(content: bytes) -> Iterator[str]:
 
 
 @pytest.mark.slow
-def test_from_a_hub_to_an_offline_job(hub: str, content: bytes, tmp_path: Path) -> None:
-    """By the command line, because huggingface_hub reads its environment once."""
-    environment = {**os.environ, "HF_HOME": str(tmp_path), "HF_ENDPOINT": hub, "HF_HUB_DISABLE_XET": "1"}
-    environment = {key: value for key, value in environment.items() if key.lower() not in ("http_proxy", "all_proxy")}
-
-    def run(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "benchmarks", "weights", *arguments]
-        return subprocess.run(command, env={**environment, **more}, capture_output=True, text=True, timeout=100)
-
-    fetched = run("fetch", "r18")
+def test_from_a_hub_to_an_offline_job(
+    hub: str, content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Fetched by a process of its own, because huggingface_hub reads its environment once."""
+    proxies = ("http_proxy", "all_proxy", "hf_hub_offline")
+    environment = {key: value for key, value in os.environ.items() if key.lower() not in proxies}
+    environment |= {"HF_HOME": str(tmp_path), "HF_ENDPOINT": hub, "HF_HUB_DISABLE_XET": "1"}
+    command = [sys.executable, "-m", "benchmarks", "weights", "fetch", "r18"]
+    fetched = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=100)
     assert fetched.returncode == 0, fetched.stderr
-    assert hashlib.sha256(content).hexdigest() in fetched.stdout and "backbone.pretrained=timm" in fetched.stdout
-    checked = run("check", "r18", HF_HUB_OFFLINE="1", HF_ENDPOINT="http://127.0.0.1:9")
-    assert checked.returncode == 0 and json.dumps(NAME)[1:-1] in checked.stdout
-    missing = run("check", "r34", HF_HUB_OFFLINE="1")
-    assert missing.returncode == 1 and missing.stderr.startswith("error: the weights of resnet34.tv_in1k")
-    assert len(missing.stderr.splitlines()) == 1
+    digest = hashlib.sha256(content).hexdigest()
+    assert digest in fetched.stdout and "backbone.pretrained=timm" in fetched.stdout
+
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    assert main(["weights", "check", "r18"]) == 0
+    assert digest in capsys.readouterr().out
+    assert main(["weights", "check", "r34"]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("error: the weights of resnet34.tv_in1k") and len(error.splitlines()) == 1
