@@ -16,12 +16,16 @@ from hcml.config import (
     ComputeConfig,
     ConfigError,
     CurriculumConfig,
+    FeatureConfig,
     FinetuneRun,
     LengthConfig,
     ModelConfig,
     ObjectiveConfig,
     OptimConfig,
     PretrainRun,
+    ProbeRun,
+    RetrievalRun,
+    RunConfig,
     SamplingConfig,
     TestRun,
     TransformConfig,
@@ -29,7 +33,16 @@ from hcml.config import (
 from sweeps.identity import PlannedRun, file_hash, planned
 from sweeps.parts import Settings, benchmark_of, check_batch, held_out_of, model_of, num_classes_of, objective_of
 
-PHASES = ("pretrain", "finetune", "test")
+PHASES = {
+    "pretrain": ("pretrain",),
+    "finetune": ("pretrain", "finetune"),
+    "test": ("pretrain", "finetune", "test"),
+    "probe": ("pretrain", "probe"),
+    "retrieval": ("pretrain", "retrieval"),
+}
+"""Leaf -> the phases on the way to it, itself last."""
+FROZEN = ("probe", "retrieval")
+"""They measure a network as it is: of a pretraining run, from a file (fine-tuned ones too), or untrained."""
 INITS = ("run", "scratch", "weights")
 
 
@@ -89,13 +102,13 @@ def resolve(settings: Settings) -> list[PlannedRun]:
         benchmark=benchmark,
         objective=problems.take(objective_of, settings["objective"], settings["levels"] if _reads(settings) else 0),
         compute=problems.take(lambda: ComputeConfig(**settings["compute"])),
-        parts={phase: _parts(phase, settings, problems) for phase in PHASES[: PHASES.index(settings["phase"]) + 1]},
+        parts={phase: _parts(phase, settings, problems) for phase in PHASES[settings["phase"]]},
     )
     problems.check()
 
     runs: list[PlannedRun] = []
     init, parent, weights = settings["init"], None, ""
-    if init == "run" and settings["levels"] == 0:
+    if init == "run" and settings["levels"] == 0 and not settings["checkpoint"]:
         init = "weights" if common.model.backbone.pretrained else "scratch"
     if init == "run" and settings["checkpoint"]:
         weights = str(Path(settings["checkpoint"]).expanduser().resolve())
@@ -105,7 +118,11 @@ def resolve(settings: Settings) -> list[PlannedRun]:
         problems.check()
         runs.append(planned(run, None))
         parent = runs[-1].run_id
-    if settings["phase"] != "pretrain":
+    if settings["phase"] in FROZEN:
+        frozen = problems.take(_frozen, settings, init, common, runs[-1].config if runs else None)
+        problems.check()
+        runs.append(planned(frozen, parent, weights))
+    elif settings["phase"] != "pretrain":
         finetune = problems.take(_finetune, settings, init, common)
         test = problems.take(_test, settings, common) if settings["phase"] == "test" else None
         problems.check()
@@ -138,7 +155,7 @@ def _check_start(settings: Settings) -> None:
             f"phase=pretrain with init={init}{' and a checkpoint' if checkpoint else ''} has nothing to pretrain: "
             "use init=run without a checkpoint, or phase=finetune"
         )
-    if checkpoint and (init != "run" or levels == 0):
+    if checkpoint and (init != "run" or (levels == 0 and phase not in FROZEN)):
         raise ConfigError(
             f"checkpoint={checkpoint} takes the place of a pretraining run, but init={init}, levels={levels} start "
             "from none: use init=run and levels >= 1, or leave checkpoint out"
@@ -147,7 +164,7 @@ def _check_start(settings: Settings) -> None:
 
 def _parts(phase: str, settings: Settings, problems: _Problems) -> dict[str, Any]:
     classes: dict[str, type] = {"sampling": SamplingConfig, "transform": TransformConfig}
-    if phase != "test":
+    if phase in ("pretrain", "finetune"):
         classes |= {"length": LengthConfig, "optim": OptimConfig}
     given = settings[phase]
     parts = {
@@ -226,3 +243,27 @@ def _test(settings: Settings, common: _Common) -> TestRun:
         compute=common.compute,
         **common.parts["test"],
     )
+
+
+def _frozen(settings: Settings, init: str, common: _Common, pretrained: RunConfig | None) -> ProbeRun | RetrievalRun:
+    """`pretrained` is the pretraining run that the plan holds; a checkpoint=FILE and an untrained network have none."""
+    phase = settings["phase"]
+    section = settings[phase]
+    features = FeatureConfig(**section["features"])
+    if common.model.levels == 0:  # a plain backbone has no level: it stays the baseline row of a sweep over levels
+        features = replace(features, source="final")
+    shared = {
+        "model": common.model,
+        "benchmark": common.benchmark,
+        "init": init,
+        "features": features,
+        "batch_size": section["batch_size"],
+        "within_group": settings["benchmark"]["within_group"],
+        "compute": common.compute,
+        # nothing is drawn where all weights are loaded: two seeds of such a run would be one run counted twice
+        "seed": settings["seed"] if init != "run" else pretrained.seed if isinstance(pretrained, PretrainRun) else 0,
+        **common.parts[phase],
+    }
+    if phase == "retrieval":
+        return RetrievalRun(**shared, center=section["center"])
+    return ProbeRun(**shared, l2=section["l2"], max_iterations=section["max_iterations"])
