@@ -155,11 +155,11 @@ def _doubts(data: Mapping[str, Any]) -> str:
 def _frozen_columns(record: Mapping[str, Any]) -> dict[str, Any]:
     """What was measured of a frozen network, and what was trained at all."""
     features = dig(record["config"], "features") or {}
-    trained = {"probe": "linear", "retrieval": "nothing"}
+    trained = {"probe": "linear", "retrieval": "nothing"}  # of what the phase itself trains
     return {
         "features": features.get("source", NOT_APPLICABLE),
         "pooling": features.get("pool", NOT_APPLICABLE),
-        "freeze": trained.get(record["phase"], "full"),
+        "trained": trained.get(record["phase"], "everything"),
     }
 
 

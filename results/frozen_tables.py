@@ -25,39 +25,40 @@ from results.grouping import (
 KS = (1, 5, 10, 20)
 OWN = ("features", "pooling")
 """Axes that these tables always show."""
-Pair = tuple[Arm | None, Arm | None]
-"""The probe and the retrieval of the same features."""
+Pair = tuple[Arm | None, Arm | None, str]
+"""The probe and the retrieval of the same features, and what a cell says of the one that is not there."""
 
 
 def self_supervised_evaluation(frame: pd.DataFrame) -> Table:
     """A row for each (levels, pretraining, features): linear probe top-1 and R@1, 5, 10, 20, beside their chance."""
     pairs = _pairs(frame)
-    arms = [arm for pair in pairs for arm in pair if arm is not None]
+    arms = _members(pairs)
     extra, noted = _extra(arms), any(arm.note for arm in arms)
     rows: list[list[str]] = []
     sources: list[str] = []
-    last: list[str] = []
-    for probe, retrieval in pairs:
-        found = [arm for arm in (probe, retrieval) if arm is not None]
-        chance = [NOT_APPLICABLE if probe is None else chance_text([probe], "chance")]
-        chance += [NOT_APPLICABLE if retrieval is None else chance_text([retrieval], f"metric.chance_r{k}") for k in KS]
+    last = [NOT_APPLICABLE] * (1 + len(KS))
+    for probe, retrieval, gap in pairs:
+        found = _members([(probe, retrieval, gap)])
+        chance = last[:1] if probe is None else [chance_text([probe], "chance")]
+        chance += last[1:] if retrieval is None else [chance_text([retrieval], f"metric.chance_r{k}") for k in KS]
         if chance != last:
             blank = [""] * (len(("levels", "pretraining", *OWN)) + len(extra))
-            rows.append(["chance", *blank, *chance, "", *([""] if noted else [])])
+            rows.append(["chance", *blank, *chance, "", "", *([""] if noted else [])])
             sources.append("")
             last = chance
         line = _names(found[0], extra)
-        line += [MISSING if probe is None else accuracy(probe, "metric.top1", "videos")]
-        line += [MISSING if retrieval is None else accuracy(retrieval, f"metric.r{k}", "videos") for k in KS]
-        trained = [] if probe is None else [f"{int(n):,}" for n in probe.values("cost.trained_parameters")]
-        line += [f"linear: {' / '.join(trained) or MISSING}" if probe is not None else "nothing"]
+        line += [gap if probe is None else accuracy(probe, "metric.top1", "videos")]
+        line += [gap if retrieval is None else accuracy(retrieval, f"metric.r{k}", "videos") for k in KS]
+        line += [str(value) for value in found[0].values("trained")]
+        line += [" / ".join(f"{int(count):,}" for count in found[0].values("cost.trained_parameters"))]
         rows.append([*line, *([_note(found)] if noted else [])])
         sources.append("; ".join(f"{arm.runs['phase'].iloc[0]}: {run_names(arm)}" for arm in found))
     caption = [
         "Features of a frozen network. Linear probe: top-1 in per cent of the test videos, of a linear classifier "
         "trained on the features of the training videos. R@k: per cent of the test videos with a training video of "
-        "their class among the k nearest by cosine similarity; chance is that of a random order. `pretraining` none is "
-        "the untrained network, with which every other row must be compared.",
+        "their class among the k nearest by cosine similarity; chance is that of a random order. Rows without "
+        "pretraining are the network as it was drawn or as its weights came, with which every other row must be "
+        "compared. `trained` is what the labels trained, with its number of parameters.",
         sampling(arms, "cost.seconds", "the test videos"),
         origin(arms),
     ]
@@ -66,7 +67,7 @@ def self_supervised_evaluation(frame: pd.DataFrame) -> Table:
         title="Self-supervised features: linear probe and retrieval",
         caption=" ".join(filter(None, caption)),
         columns=["backbone", "levels", "pretraining", *(EXTRA_AXES[axis] for axis in (*extra, *OWN)), "linear probe"]
-        + [*(f"R@{k}" for k in KS), "trained"]
+        + [*(f"R@{k}" for k in KS), "trained", "parameters"]
         + ([NOTE_COLUMN] if noted else []),
         rows=rows,
         footnotes=footnotes(arms, rows),
@@ -77,15 +78,14 @@ def self_supervised_evaluation(frame: pd.DataFrame) -> Table:
 def self_supervised_by_tier(frame: pd.DataFrame) -> Table:
     """Linear probe top-1 and R@1 on the test videos of each group (tier)."""
     pairs = _pairs(frame)
-    arms = [arm for pair in pairs for arm in pair if arm is not None]
+    arms = _members(pairs)
     named = dict.fromkeys([*groups_of(arms, "top1"), *groups_of(arms, "r1")])
     groups, extra = list(named), _extra(arms)
     noted = any(arm.note for arm in arms)
     rows: list[list[str]] = []
     sources: list[str] = []
-    for arm in (arm for number in (0, 1) for pair in pairs if (arm := pair[number]) is not None):
-        if not groups:
-            break
+    probes, retrievals = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+    for arm in (arm for arm in (*probes, *retrievals) if arm is not None and groups):
         probe = arm.runs["phase"].iloc[0] == "probe"
         figure, metric = ("linear probe", "top1") if probe else ("R@1", "r1")
         line = [figure, *_names(arm, extra)]
@@ -115,6 +115,10 @@ def self_supervised_by_tier(frame: pd.DataFrame) -> Table:
     )
 
 
+def _members(pairs: Sequence[Pair]) -> list[Arm]:
+    return [arm for probe, retrieval, _ in pairs for arm in (probe, retrieval) if arm is not None]
+
+
 def _extra(arms: Sequence[Arm]) -> list[str]:
     return [axis for axis in shown_axes(arms) if axis not in OWN]
 
@@ -141,15 +145,16 @@ def _pairs(frame: pd.DataFrame) -> list[Pair]:
     pairs: list[Pair] = []
     for few, many in found.values():
         if len(few) <= 1 and len(many) <= 1:
-            pairs.append((few[0] if few else None, many[0] if many else None))
+            gap = MISSING if probes and retrievals else NOT_APPLICABLE
+            pairs.append((few[0] if few else None, many[0] if many else None, gap))
         else:
-            pairs += [(arm, None) for arm in few] + [(None, arm) for arm in many]
+            pairs += [(arm, None, NOT_APPLICABLE) for arm in few] + [(None, arm, NOT_APPLICABLE) for arm in many]
     order = {id(arm): rank for rank, arm in enumerate([*probes, *retrievals])}
     return sorted(pairs, key=lambda pair: _rank(pair, order))
 
 
 def _rank(pair: Pair, order: dict[int, int]) -> tuple[int, int, str, int]:
-    first = next(arm for arm in pair if arm is not None)
+    first = _members([pair])[0]
     return (first["levels"], first["pretraining"] != "none", first["backbone"], order[id(first)])
 
 
