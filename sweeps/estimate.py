@@ -87,8 +87,8 @@ def num_clips(config: RunConfig, data: DataPaths) -> int | None:
         videos = benchmark.test_per_class * classes or _num_videos(config, data, "test")
         return videos * config.num_clips * config.num_crops if videos else None
     if isinstance(config, ProbeRun | RetrievalRun):
-        training = benchmark.train_per_class * classes or _num_videos(config, data_root, "train")
-        testing = benchmark.test_per_class * classes or _num_videos(config, data_root, "test")
+        training = benchmark.train_per_class * classes or _num_videos(config, data, "train")
+        testing = benchmark.test_per_class * classes or _num_videos(config, data, "test")
         return (training + testing) * config.features.num_clips * config.features.num_crops if testing else None
     if config.length.steps:
         return config.length.steps * config.length.batch_size

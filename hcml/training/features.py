@@ -105,7 +105,9 @@ def frozen_features(config: Run, data: Data, runtime: Runtime, parent: Path | No
     model, weights = _network(config, parent)
     place_module(model, device, config.compute)
     model.requires_grad_(False).eval()
-    began, total = time.perf_counter(), len(data.train.entries) + len(data.test.entries)
+    training = data.train.healthy()  # quarantined videos are never trained on; in testing they count as unreadable
+    behind = len(training.entries)
+    began, total = time.perf_counter(), behind + len(data.test.entries)
     with ProgressReport(config.phase, 0, total) as progress:
 
         def count(done: int, last: bool) -> None:
@@ -115,8 +117,7 @@ def frozen_features(config: Run, data: Data, runtime: Runtime, parent: Path | No
             if on_step is not None:
                 on_step(done, total)
 
-        train = extract(model, data.train, config, runtime, device, count)
-        behind = len(data.train.entries)
+        train = extract(model, training, config, runtime, device, count)
         test = extract(model, data.test, config, runtime, device, lambda done, last: count(behind + done, last=last))
     seconds = time.perf_counter() - began
     whole = config.features.source == "final"

@@ -8,6 +8,7 @@ from hcml.config import ProbeRun, RetrievalRun, to_dict
 from sweeps.estimate import num_clips
 from sweeps.freeze import run_from_dict
 from sweeps.resolve import ConfigProblems, resolve
+from sweeps.schema import DataPaths
 
 PHASES = ("probe", "retrieval")
 
@@ -108,4 +109,4 @@ def test_bad_input_says_what_is_wrong(settings, overrides, message):
 @pytest.mark.parametrize("phase", PHASES)
 def test_the_estimate_counts_both_subsets(settings, tmp_path, phase):
     config = resolve(settings(f"phase={phase}", "probe.features.num_clips=2"))[-1].config
-    assert num_clips(config, tmp_path) == (40 + 30) * 16 * 2
+    assert num_clips(config, DataPaths(root=str(tmp_path))) == (40 + 30) * 16 * 2

@@ -23,7 +23,9 @@ EXACT = ComputeConfig(precision="fp32", threads=1)
 def parent(model_config: Callable[..., ModelConfig], tmp_path: Path) -> Path:
     torch.manual_seed(1)
     config = model_config()
-    return save_weights(tmp_path / "parent", build_model(config), {"phase": "pretrain", "model": asdict(config)}, 6)
+    return save_weights(
+        tmp_path / "parent", build_model(config), {"phase": "pretrain", "model": asdict(config), "benchmark": {}}, 6
+    )
 
 
 @pytest.mark.parametrize(
@@ -144,6 +146,9 @@ def test_unreadable_videos_are_left_out_and_counted(probe_config: Make, data: Da
     assert list(frozen.train.unreadable) == ["train-00"] and len(frozen.train.rows) == 15
     assert frozen.train.entries[0].video_id == "train-01"
     assert steps[-1] == (26, 26) and steps == sorted(steps)
+    sick = replace(data.train, quarantine={"train-03": "grey frames"})
+    frozen = frozen_features(probe_config(), Data(sick, data.test), runtime, None, None)
+    assert "train-03" not in [entry.video_id for entry in frozen.train.entries] and len(frozen.train.rows) == 15
     nothing = replace(data.train, entries=[replace(e, path=f"gone/{e.path}") for e in data.train.entries])
     with pytest.raises(RuntimeError, match="no train video can be read, of 16"):
         frozen_features(probe_config(), Data(nothing, data.test), runtime, None, None)
@@ -157,7 +162,9 @@ def test_what_does_not_fit_is_refused(probe_config: Make, data: Data, runtime: R
     with pytest.raises(CheckpointError, match="levels: checkpoint has 2, this run has 3"):
         frozen_features(probe_config(model={"levels": 3}, init="run"), data, runtime, parent, None)
     config = probe_config().model
-    tested = save_weights(parent.parent / "b", build_model(config), {"phase": "test", "model": asdict(config)}, 6)
+    tested = save_weights(
+        parent.parent / "b", build_model(config), {"phase": "test", "model": asdict(config), "benchmark": {}}, 6
+    )
     with pytest.raises(CheckpointError, match="the weights of a pretrain or finetune run are needed"):
         frozen_features(probe_config(init="run"), data, runtime, tested, None)
 
@@ -167,6 +174,8 @@ def test_useless_weights_are_an_error(probe_config: Make, data: Data, runtime: R
     model = build_model(config.model)
     broken = copy.deepcopy(model)
     next(broken.backbone.model.parameters()).data.fill_(float("nan"))
-    weights = save_weights(tmp_path / "nan", broken, {"phase": "finetune", "model": asdict(config.model)}, 1)
+    weights = save_weights(
+        tmp_path / "nan", broken, {"phase": "finetune", "model": asdict(config.model), "benchmark": {}}, 1
+    )
     with pytest.raises(FloatingPointError, match="features are not finite"):
         frozen_features(config, data, runtime, weights, None)
