@@ -54,9 +54,13 @@ def rows_of(folder: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_the_minimum_is_found() -> None:
-    """At it, the gradient written out by hand is zero: the mean of (p - y) x plus l2 W, and of (p - y) for the bias."""
+@pytest.mark.parametrize("more", [0, 60])
+def test_the_minimum_is_found(more: int) -> None:
+    """At it, the gradient written out by hand is zero: the mean of (p - y) x plus l2 W, and of (p - y) for the bias.
+    Also with more features than videos."""
     rows, labels = separable(40, noise=0.8)
+    noise = torch.randn(40, more, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    rows = torch.cat([rows, noise], 1)
     probe = fit_probe(rows, labels, everything(labels), 0.01, 1000)
     x = ((rows - rows.mean(0)) / rows.std(0, correction=0)).numpy()
     logits = x @ probe.weight[:, :-1].numpy().T + probe.weight[:, -1].numpy()
