@@ -184,6 +184,7 @@ def extract(
     ``count`` gets (videos done, whether to say so in the log).
     """
     features = config.features
+    num_views, done = features.num_clips * features.num_crops, 0
     dataset = ViewDataset(
         manifest,
         config.sampling,
@@ -192,7 +193,8 @@ def extract(
         features.num_clips,
         features.num_crops,
     )
-    rows: dict[str, Tensor] = {}
+    sums: dict[str, Tensor] = {}
+    missing: dict[str, int] = {}  # views of a video that have not been seen yet: they may come in several batches
     unreadable: dict[str, str] = {}
     widths: list[int] = []
     with test_batches(dataset, config.batch_size, runtime.workers, runtime.loader_timeout) as stream:
@@ -206,21 +208,31 @@ def extract(
                         parts = clip_features(model, place_clip(clips, device, config.compute), features)
                     widths = [part.shape[1] for part in parts]
                     made.append(torch.cat(parts, dim=1).double().cpu())
-                averaged = torch.cat(made).unflatten(0, views.shape[:2]).mean(1)
-                if not torch.isfinite(averaged).all():
-                    raise FloatingPointError(
-                        "the network's features are not finite: its weights are of no use; train it again"
-                    )
-                rows.update(zip(batch["video_id"], averaged, strict=True))
-            done = len(rows) + len(unreadable)
-            count(done, number % runtime.log_every == 0 or done == len(dataset))
-    if not rows:
+                for video_id, rows in zip(
+                    batch["video_id"], torch.cat(made).unflatten(0, views.shape[:2]), strict=True
+                ):
+                    sums[video_id] = sums.get(video_id, torch.zeros(1, dtype=torch.float64)) + rows.sum(0)
+                    missing[video_id] = missing.get(video_id, num_views) - len(rows)
+                    done += missing[video_id] == 0
+                    if not torch.isfinite(sums[video_id]).all():
+                        raise FloatingPointError(
+                            "the network's features are not finite: its weights are of no use; train it again"
+                        )
+            finished = done + len(unreadable)
+            count(finished, number % runtime.log_every == 0 or finished == len(dataset))
+    entries = [e for e in manifest.entries if missing.get(e.video_id) == 0 and e.video_id not in unreadable]
+    if not entries:
         video_id, error = next(iter(unreadable.items()))
         raise RuntimeError(
             f"no {manifest.subset} video can be read, of {len(dataset)} (the first: {video_id}: {error})"
         )
-    entries = [entry for entry in manifest.entries if entry.video_id in rows]
-    return VideoFeatures(torch.stack([rows[entry.video_id] for entry in entries]), widths, entries, unreadable)
+    if len(entries) + len(unreadable) != len(manifest.entries):
+        raise RuntimeError(
+            f"{len(entries)} of {len(manifest.entries)} {manifest.subset} videos have features and {len(unreadable)} are "
+            "unreadable: each must be seen exactly once"
+        )
+    averaged = torch.stack([sums[entry.video_id] / num_views for entry in entries])
+    return VideoFeatures(averaged, widths, entries, unreadable)
 
 
 def write_unreadable(folder: Path, frozen: Frozen) -> None:
