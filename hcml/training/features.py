@@ -228,8 +228,8 @@ def extract(
         )
     if len(entries) + len(unreadable) != len(manifest.entries):
         raise RuntimeError(
-            f"{len(entries)} of {len(manifest.entries)} {manifest.subset} videos have features and {len(unreadable)} are "
-            "unreadable: each must be seen exactly once"
+            f"{len(entries)} of {len(manifest.entries)} {manifest.subset} videos have features and {len(unreadable)} "
+            "cannot be read: each must be seen exactly once"
         )
     averaged = torch.stack([sums[entry.video_id] / num_views for entry in entries])
     return VideoFeatures(averaged, widths, entries, unreadable)
