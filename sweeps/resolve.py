@@ -16,20 +16,17 @@ from hcml.config import (
     ComputeConfig,
     ConfigError,
     CurriculumConfig,
-    FeatureConfig,
     FinetuneRun,
     LengthConfig,
     ModelConfig,
     ObjectiveConfig,
     OptimConfig,
     PretrainRun,
-    ProbeRun,
-    RetrievalRun,
-    RunConfig,
     SamplingConfig,
     TestRun,
     TransformConfig,
 )
+from sweeps.frozen import FROZEN, frozen_run
 from sweeps.identity import PlannedRun, file_hash, planned
 from sweeps.parts import Settings, benchmark_of, check_batch, held_out_of, model_of, num_classes_of, objective_of
 
@@ -41,8 +38,6 @@ PHASES = {
     "retrieval": ("pretrain", "retrieval"),
 }
 """Leaf -> the phases on the way to it, itself last."""
-FROZEN = ("probe", "retrieval")
-"""They measure a network as it is: of a pretraining run, from a file (fine-tuned ones too), or untrained."""
 INITS = ("run", "scratch", "weights")
 
 
@@ -119,7 +114,8 @@ def resolve(settings: Settings) -> list[PlannedRun]:
         runs.append(planned(run, None))
         parent = runs[-1].run_id
     if settings["phase"] in FROZEN:
-        frozen = problems.take(_frozen, settings, init, common, runs[-1].config if runs else None)
+        shared = (common.model, common.benchmark, common.compute, common.parts[settings["phase"]])
+        frozen = problems.take(frozen_run, settings, init, runs[-1].config if runs else None, *shared)
         problems.check()
         runs.append(planned(frozen, parent, weights))
     elif settings["phase"] != "pretrain":
@@ -243,27 +239,3 @@ def _test(settings: Settings, common: _Common) -> TestRun:
         compute=common.compute,
         **common.parts["test"],
     )
-
-
-def _frozen(settings: Settings, init: str, common: _Common, pretrained: RunConfig | None) -> ProbeRun | RetrievalRun:
-    """`pretrained` is the pretraining run that the plan holds; a checkpoint=FILE and an untrained network have none."""
-    phase = settings["phase"]
-    section = settings[phase]
-    features = FeatureConfig(**section["features"])
-    if common.model.levels == 0:  # a plain backbone has no level: it stays the baseline row of a sweep over levels
-        features = replace(features, source="final")
-    shared = {
-        "model": common.model,
-        "benchmark": common.benchmark,
-        "init": init,
-        "features": features,
-        "batch_size": section["batch_size"],
-        "within_group": settings["benchmark"]["within_group"],
-        "compute": common.compute,
-        # nothing is drawn where all weights are loaded: two seeds of such a run would be one run counted twice
-        "seed": settings["seed"] if init != "run" else pretrained.seed if isinstance(pretrained, PretrainRun) else 0,
-        **common.parts[phase],
-    }
-    if phase == "retrieval":
-        return RetrievalRun(**shared, center=section["center"])
-    return ProbeRun(**shared, l2=section["l2"], max_iterations=section["max_iterations"])
