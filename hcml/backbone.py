@@ -130,6 +130,10 @@ class Backbone(nn.Module):
         """Pooling and classifier: ``forward``'s features -> logits [N, num_classes]."""
         return self.model.forward_head(features)
 
+    def pooled(self, features: Tensor) -> Tensor:
+        """``forward``'s features -> what the classifier's last layer reads, [N, C]."""
+        return self.model.forward_head(features, pre_logits=True)
+
     def require_taps(self, num: int) -> None:
         """Raise ValueError unless there are at least ``num`` taps, one for each level."""
         if num > len(self.taps):

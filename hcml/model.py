@@ -52,14 +52,23 @@ class HCML(nn.Module):
         active = len(self.hierarchy) if active_levels is None else active_levels
         if not classify and not active:
             raise ValueError("classify=False needs at least one active level: a plain backbone has no motion features")
-        frames = ((clip - self.mean) / self.std).flatten(0, 1)
-        embedding = self.hierarchy.embed(num_frames, active, fuse_top=classify)
-        stop_after = None if classify else active - 1
-        features = self.backbone(frames, embedding if active else None, num_frames=num_frames, stop_after=stop_after)
+        features, motion = self.features(clip, active, whole=classify)
         if not classify:
-            return Output(None, embedding.motion)
+            return Output(None, motion)
         logits = self.backbone.head(features)
-        return Output(logits.float().view(batch, num_frames, -1).mean(1), embedding.motion)
+        return Output(logits.float().view(batch, num_frames, -1).mean(1), motion)
+
+    def features(self, clip: Tensor, active_levels: int, whole: bool = True) -> tuple[Tensor, list[Tensor]]:
+        """What the backbone's head reads of clips [B, T, 3, H, W] in [0, 1] and the motion features P_1, P_2, ...
+
+        `whole=False` stops at the last active level, and gives its map [B * T, C, h, w] in front of its fusion.
+        """
+        num_frames = clip.shape[1]
+        frames = ((clip - self.mean) / self.std).flatten(0, 1)
+        embedding = self.hierarchy.embed(num_frames, active_levels, fuse_top=whole)
+        stop_after = None if whole else active_levels - 1
+        inject = embedding if active_levels else None
+        return self.backbone(frames, inject, num_frames=num_frames, stop_after=stop_after), embedding.motion
 
     def pretrain_parameters(self, active_levels: int) -> Iterator[tuple[str, nn.Parameter]]:
         """What the losses of levels 1..active_levels reach: the backbone from its stem to that level's map, the

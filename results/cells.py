@@ -147,7 +147,8 @@ def _notes_on_run(run: dict[str, Any]) -> list[str]:
         over_all = "" if is_gap(everything) else f"; top-1 over all of them: {everything:.1f}"
         notes.append(f"{name}: {lost} of {total} test videos could not be read and are not counted{over_all}.")
     if run["unreadable_train"]:
-        notes.append(f"{name}: {run['unreadable_train']} unreadable training videos were replaced.")
+        what = "left out" if run["phase"] in ("probe", "retrieval") else "replaced"
+        notes.append(f"{name}: {run['unreadable_train']} unreadable training videos were {what}.")
     if expected is not None and not is_gap(expected) and expected != total:
         notes.append(
             f"{name}: {total} of the {int(expected)} test videos of the benchmark ({100 * total / expected:.1f} %)."

@@ -32,6 +32,9 @@ def row_of(record: Mapping[str, Any]) -> dict[str, Any]:
     row["lineage"] = " ".join(record["lineage"])
     row |= _model_columns(record["config"]["model"])
     row |= _training_columns(phases)
+    row |= _frozen_columns(record)
+    if row["pretraining"] == "from a file" and (digest := _file_digest(record)):
+        row["pretraining"] = f"file {digest}"  # two files are two rows
     row["pretrain_id"] = pretrain_id(record)
     row |= _origin_columns(record)
     row["protocol"] = protocol(record["config"])
@@ -88,13 +91,14 @@ def protocol(config: Mapping[str, Any]) -> str:
     frames = sampling.get("num_frames", "?")
     window = f"dense {frames}x{sampling.get('frame_stride', '?')}"
     parts = [f"uniform {frames}" if sampling.get("mode") == "uniform" else window]
-    if config.get("phase") == "test":
-        parts.append(f"{config.get('num_clips', '?')}x{config.get('num_crops', '?')} views")
+    views = dig(config, "features") or (config if config.get("phase") == "test" else None)
+    if views is not None:
+        parts.append(f"{views.get('num_clips', '?')}x{views.get('num_crops', '?')} views")
     resize = transform.get("resize")
     parts.append((f"resize {resize} " if resize else "") + f"crop {transform.get('crop_size', '?')}")
     parts.append(f"short videos {sampling.get('short_video', '?')}")
     parts.append(f"split {dig(config, 'benchmark.split') or '?'}")
-    if config.get("phase") == "test" and dig(config, "benchmark.test_per_class"):
+    if views is not None and dig(config, "benchmark.test_per_class"):
         parts.append(f"{dig(config, 'benchmark.test_per_class')} test videos a class")
     if config.get("phase") == "pretrain":
         parts.append(f"{config.get('eval_videos', '?')} held-out videos a group")
@@ -121,7 +125,8 @@ def _model_columns(model: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _training_columns(phases: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    pretrain, finetune = phases.get("pretrain"), phases.get("finetune")
+    pretrain = phases.get("pretrain")
+    finetune = phases.get("finetune") or phases.get("probe") or phases.get("retrieval")  # who says where it started
     if pretrain is not None:
         pretraining = dig(pretrain, "curriculum.name") or "?"
     elif finetune is None or dig(finetune, "init") == "run":
@@ -145,6 +150,24 @@ def _doubts(data: Mapping[str, Any]) -> str:
     if origin.get("synthetic"):
         return " (synthetic imitation)"
     return " (not the official lists)" if origin.get("official_lists") is False else ""
+
+
+def _frozen_columns(record: Mapping[str, Any]) -> dict[str, Any]:
+    """What was measured of a frozen network, and what was trained at all."""
+    features = dig(record["config"], "features") or {}
+    trained = {"probe": "linear", "retrieval": "nothing"}  # of what the phase itself trains
+    return {
+        "features": features.get("source", NOT_APPLICABLE),
+        "pooling": features.get("pool", NOT_APPLICABLE),
+        "trained": trained.get(record["phase"], "everything"),
+    }
+
+
+def _file_digest(record: Mapping[str, Any]) -> str:
+    """First digits of the hash of the weights file that a frozen network was given; '' if it was not given one."""
+    if dig(record["config"], "features") is None:
+        return ""
+    return str(dig(record["environment"], "pretrained_weights.sha256") or "")[:8]
 
 
 def _origin_columns(record: Mapping[str, Any]) -> dict[str, Any]:

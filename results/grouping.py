@@ -35,6 +35,8 @@ EXTRA_AXES = {
     "prime": "prime motion",
     "fusion_init": "fusion init",
     "pairing": "pairing",
+    "features": "features",
+    "pooling": "over time",
 }
 """Axes that a table shows only where its rows differ in them."""
 AXES = ("levels", "pretraining", "backbone", *EXTRA_AXES)

@@ -46,7 +46,8 @@ class Record:
     seed: int
     """For a test run: the seed of the fine-tuning run it tests."""
     metrics: dict[str, float | None]
-    """Flat; None = could not be measured. A test run has at least ``top1`` (per cent, over the readable videos)."""
+    """Flat; None = could not be measured. A test run and a probe have at least ``top1`` (per cent, over the readable
+    videos), a retrieval ``r1``."""
     code: dict[str, Any]
     """fingerprint (str), commit (str or None), dirty (bool or None)."""
     environment: dict[str, Any]
@@ -73,7 +74,7 @@ class Record:
     """Group (on synthmotion: tier) -> metric -> number. A test run gives top1, and videos or readable (the videos that
     top1 counts, where some could not be read)."""
     chance: float | None = None
-    """Top-1 of guessing, per cent; a test run must give it."""
+    """Top-1 of guessing, per cent; test, probe and retrieval must give it."""
     group_chance: dict[str, float | None] = field(default_factory=dict)
     alarms: list[str] = field(default_factory=list)
     """What the run itself found suspicious, such as a collapsed level."""
@@ -149,7 +150,7 @@ def _check_lineage(check: Check, record: Mapping[str, Any]) -> None:
 
 
 def _check_numbers(check: Check, record: Mapping[str, Any]) -> None:
-    test = record.get("phase") == "test"
+    wanted = {"test": "top1", "probe": "top1", "retrieval": "r1"}.get(str(record.get("phase")))
     for name in ("metrics", "group_chance", "cost"):
         if check.mapping(record, name):
             for key, value in record[name].items():
@@ -163,12 +164,12 @@ def _check_numbers(check: Check, record: Mapping[str, Any]) -> None:
             for key, value in values.items():
                 if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
                     check.say(f"groups.{group}.{key}", f"is {value!r}, not a number")
-    if test:
-        check.mapping(record, "metrics", ("top1",))
+    if wanted:
+        check.mapping(record, "metrics", (wanted,))
         if "chance" not in record:
-            check.say("chance", "is missing: a test run must say what guessing gives")
-        check.number(record, "metrics.top1", high=100.0)
-    check.number(record, "chance", optional=not test, high=100.0)
+            check.say("chance", f"is missing: a {record['phase']} run must say what guessing gives")
+        check.number(record, f"metrics.{wanted}", high=100.0)
+    check.number(record, "chance", optional=not wanted, high=100.0)
     check.mapping(record, "cost", ("seconds",))
     check.number(record, "cost.seconds")
 

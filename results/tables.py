@@ -13,6 +13,7 @@ import pandas as pd
 
 from results.cells import MISSING, Table, accuracy, chance_text, footnotes, origin, per_cent, run_names, sampling
 from results.flatten import NOT_APPLICABLE
+from results.frozen_tables import self_supervised_by_tier, self_supervised_evaluation
 from results.grouping import (
     EXTRA_AXES,
     NOTE_COLUMN,
@@ -37,13 +38,14 @@ Row = tuple[Key, list[str], str]
 def main_tables(frame: pd.DataFrame, expected: Iterable[Mapping[str, Any]] = ()) -> list[Table]:
     """The tables to print: those of :func:`all_tables` that are short."""
     tests = [levels_by_backbone(frame, expected), top1_per_tier(frame), top1_per_split(frame)]
-    return [table for table in (*tests, pretraining_table(frame)) if table.rows]
+    tables = [*tests, self_supervised_evaluation(frame), pretraining_table(frame)]
+    return [table for table in tables if table.rows]
 
 
 def all_tables(frame: pd.DataFrame, expected: Iterable[Mapping[str, Any]] = ()) -> list[Table]:
     """Every table that has rows; [] for a frame without finished runs. `expected`: see :func:`levels_by_backbone`."""
-    by_group = pretraining_by_group(frame)
-    return main_tables(frame, expected) + ([by_group] if by_group.rows else [])
+    by_group = [self_supervised_by_tier(frame), pretraining_by_group(frame)]
+    return main_tables(frame, expected) + [table for table in by_group if table.rows]
 
 
 def levels_by_backbone(frame: pd.DataFrame, expected: Iterable[Mapping[str, Any]] = ()) -> Table:

@@ -21,7 +21,7 @@ def assemble(
     """The record (see results.record) without its times.
 
     `frozen` is the run's config.json, `lineage` those of its ancestors, nearest first; `returned` is what
-    run_pretrain, run_finetune or run_test gave; `machine` is :func:`sweeps.provenance.environment`.
+    the phase's run_... function gave; `machine` is :func:`sweeps.provenance.environment`.
     """
     config, benchmark = frozen["config"], frozen["config"]["benchmark"]
     seeds = [c["seed"] for c in (config, *(ancestor["config"] for ancestor in lineage)) if "seed" in c]

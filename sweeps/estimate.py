@@ -13,7 +13,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from hcml.config import ComputeConfig, ModelConfig, RunConfig, TestRun, to_dict
+from hcml.config import ComputeConfig, ModelConfig, ProbeRun, RetrievalRun, RunConfig, TestRun, to_dict
 from sweeps.plan import Plan
 from sweeps.provenance import cpu_model
 from sweeps.schema import DataPaths
@@ -70,7 +70,7 @@ def estimate(plan: Plan, runs: Path, data: DataPaths) -> Estimate:
                 measured[network] = measure(model, config.compute) if time.monotonic() < deadline else None
             speed = measured[network]
             if speed is not None:
-                per_clip = speed.test if isinstance(config, TestRun) else speed.train
+                per_clip = speed.train if hasattr(config, "length") else speed.test
         if per_clip is None or clips is None:
             result.complete = False
             continue
@@ -86,6 +86,10 @@ def num_clips(config: RunConfig, data: DataPaths) -> int | None:
     if isinstance(config, TestRun):
         videos = benchmark.test_per_class * classes or _num_videos(config, data, "test")
         return videos * config.num_clips * config.num_crops if videos else None
+    if isinstance(config, ProbeRun | RetrievalRun):
+        training = benchmark.train_per_class * classes or _num_videos(config, data, "train")
+        testing = benchmark.test_per_class * classes or _num_videos(config, data, "test")
+        return (training + testing) * config.features.num_clips * config.features.num_crops if testing else None
     if config.length.steps:
         return config.length.steps * config.length.batch_size
     videos = benchmark.train_per_class * classes or _num_videos(config, data, "train")

@@ -7,15 +7,15 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
-from hcml.config import ConfigError, FinetuneRun, PretrainRun, RunConfig, Runtime, TestRun
+from hcml.config import ConfigError, FinetuneRun, PretrainRun, ProbeRun, RetrievalRun, RunConfig, Runtime, TestRun
 
 T = TypeVar("T")
 
-RUNS: dict[str, type] = {cls.phase: cls for cls in (PretrainRun, FinetuneRun, TestRun)}
+RUNS: dict[str, type] = {cls.phase: cls for cls in (PretrainRun, FinetuneRun, ProbeRun, RetrievalRun, TestRun)}
 
 
 def run_from_dict(plain: Mapping[str, Any]) -> RunConfig:
-    """The inverse of :func:`hcml.config.to_dict` for the three run dataclasses.
+    """The inverse of :func:`hcml.config.to_dict` for the run dataclasses.
 
     Raises :class:`ConfigError` on an unknown phase or on keys that this code does not know or misses (a folder
     written by another version).

@@ -9,12 +9,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from hcml.config import ConfigError, FinetuneRun, RunConfig, TestRun, to_dict
+from hcml.config import ConfigError, FinetuneRun, ProbeRun, RetrievalRun, RunConfig, TestRun, to_dict
 
 NOT_READ = {
     "pretrain": ("benchmark.test_per_class",),
     "finetune": ("benchmark.test_per_class",),
     "test": ("benchmark.train_per_class",),
+    "probe": (),
+    "retrieval": (),
 }
 """Keys that a phase carries but that cannot change what it produces, so they are not hashed: a bigger test set must
 train nothing (what pretraining measures on held-out videos is fixed by `eval_videos`)."""
@@ -79,8 +81,10 @@ def slug(run: RunConfig, prefix: str = "") -> str:
         words.append(model.temporal.mode)
     if model.levels and model.motion.input != "video":
         words.append(model.motion.input)
-    if isinstance(run, FinetuneRun):
+    if isinstance(run, FinetuneRun | ProbeRun | RetrievalRun):
         words.append(run.init)
+    if isinstance(run, ProbeRun | RetrievalRun):
+        words += [run.features.source, *(["concat"] if run.features.pool == "concat" else [])]
     if isinstance(run, TestRun):
         words = [prefix] if prefix else words
         words.append(f"{run.num_clips}x{run.num_crops}")

@@ -19,7 +19,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from hcml.config import BenchmarkConfig, ConfigError, FinetuneRun, PretrainRun, RunConfig, Runtime
+from hcml.config import (
+    BenchmarkConfig,
+    ConfigError,
+    FinetuneRun,
+    PretrainRun,
+    ProbeRun,
+    RetrievalRun,
+    RunConfig,
+    Runtime,
+)
 from sweeps.freeze import run_from_dict, runtime_from_dict
 from sweeps.leaks import check_leaks, trained_on
 from sweeps.lock import FolderLock, Locked, write_json
@@ -188,6 +197,8 @@ def carry_out(job: Assignment) -> dict[str, Any]:
     from hcml.training.evaluate import run_test
     from hcml.training.finetune import run_finetune
     from hcml.training.pretrain import run_pretrain
+    from hcml.training.probe import run_probe
+    from hcml.training.retrieval import run_retrieval
     from sweeps.assemble import assemble
 
     config = job.config
@@ -206,6 +217,10 @@ def carry_out(job: Assignment) -> dict[str, Any]:
         returned = run_pretrain(config, *around, motion_field=motion_field, on_step=job.count)
     elif isinstance(config, FinetuneRun):
         returned = run_finetune(config, *around, parent=parent, on_step=job.count)
+    elif isinstance(config, ProbeRun):
+        returned = run_probe(config, *around, parent=parent, on_step=job.count)
+    elif isinstance(config, RetrievalRun):
+        returned = run_retrieval(config, *around, parent=parent, on_step=job.count)
     elif parent is not None:
         returned = run_test(config, *around, parent=parent, on_step=job.count)
     else:

@@ -26,10 +26,18 @@ from hcml.config import (
     TestRun,
     TransformConfig,
 )
+from sweeps.frozen import FROZEN, frozen_run
 from sweeps.identity import PlannedRun, file_hash, planned
 from sweeps.parts import Settings, benchmark_of, check_batch, held_out_of, model_of, num_classes_of, objective_of
 
-PHASES = ("pretrain", "finetune", "test")
+PHASES = {
+    "pretrain": ("pretrain",),
+    "finetune": ("pretrain", "finetune"),
+    "test": ("pretrain", "finetune", "test"),
+    "probe": ("pretrain", "probe"),
+    "retrieval": ("pretrain", "retrieval"),
+}
+"""Leaf -> the phases on the way to it, itself last."""
 INITS = ("run", "scratch", "weights")
 
 
@@ -89,13 +97,13 @@ def resolve(settings: Settings) -> list[PlannedRun]:
         benchmark=benchmark,
         objective=problems.take(objective_of, settings["objective"], settings["levels"] if _reads(settings) else 0),
         compute=problems.take(lambda: ComputeConfig(**settings["compute"])),
-        parts={phase: _parts(phase, settings, problems) for phase in PHASES[: PHASES.index(settings["phase"]) + 1]},
+        parts={phase: _parts(phase, settings, problems) for phase in PHASES[settings["phase"]]},
     )
     problems.check()
 
     runs: list[PlannedRun] = []
     init, parent, weights = settings["init"], None, ""
-    if init == "run" and settings["levels"] == 0:
+    if init == "run" and settings["levels"] == 0 and not settings["checkpoint"]:
         init = "weights" if common.model.backbone.pretrained else "scratch"
     if init == "run" and settings["checkpoint"]:
         weights = str(Path(settings["checkpoint"]).expanduser().resolve())
@@ -105,7 +113,12 @@ def resolve(settings: Settings) -> list[PlannedRun]:
         problems.check()
         runs.append(planned(run, None))
         parent = runs[-1].run_id
-    if settings["phase"] != "pretrain":
+    if settings["phase"] in FROZEN:
+        shared = (common.model, common.benchmark, common.compute, common.parts[settings["phase"]])
+        frozen = problems.take(frozen_run, settings, init, runs[-1].config if runs else None, *shared)
+        problems.check()
+        runs.append(planned(frozen, parent, weights))
+    elif settings["phase"] != "pretrain":
         finetune = problems.take(_finetune, settings, init, common)
         test = problems.take(_test, settings, common) if settings["phase"] == "test" else None
         problems.check()
@@ -138,7 +151,7 @@ def _check_start(settings: Settings) -> None:
             f"phase=pretrain with init={init}{' and a checkpoint' if checkpoint else ''} has nothing to pretrain: "
             "use init=run without a checkpoint, or phase=finetune"
         )
-    if checkpoint and (init != "run" or levels == 0):
+    if checkpoint and (init != "run" or (levels == 0 and phase not in FROZEN)):
         raise ConfigError(
             f"checkpoint={checkpoint} takes the place of a pretraining run, but init={init}, levels={levels} start "
             "from none: use init=run and levels >= 1, or leave checkpoint out"
@@ -147,7 +160,7 @@ def _check_start(settings: Settings) -> None:
 
 def _parts(phase: str, settings: Settings, problems: _Problems) -> dict[str, Any]:
     classes: dict[str, type] = {"sampling": SamplingConfig, "transform": TransformConfig}
-    if phase != "test":
+    if phase in ("pretrain", "finetune"):
         classes |= {"length": LengthConfig, "optim": OptimConfig}
     given = settings[phase]
     parts = {

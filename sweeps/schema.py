@@ -21,6 +21,7 @@ from hcml.config import (
     BenchmarkConfig,
     ComputeConfig,
     CurriculumConfig,
+    FeatureConfig,
     LengthConfig,
     MotionConfig,
     ObjectiveConfig,
@@ -100,6 +101,25 @@ class DataPaths:
 
 
 @dataclass
+class ProbeSection:
+    features: FeatureConfig = field(default_factory=FeatureConfig)
+    l2: list[float] = field(default_factory=lambda: [1e-4, 1e-3, 1e-2, 1e-1, 1.0])
+    max_iterations: int = 1000
+    batch_size: int = 16
+    sampling: SamplingConfig = field(default_factory=SamplingConfig)
+    transform: TransformConfig = field(default_factory=TransformConfig)
+
+
+@dataclass
+class RetrievalSection:
+    features: FeatureConfig = field(default_factory=FeatureConfig)
+    center: str = "none"
+    batch_size: int = 16
+    sampling: SamplingConfig = field(default_factory=SamplingConfig)
+    transform: TransformConfig = field(default_factory=TransformConfig)
+
+
+@dataclass
 class Paths:
     runs: str = "runs"
     """Run folders; relative paths start where the command is typed."""
@@ -111,12 +131,12 @@ class ExperimentConfig:
     """One job of a sweep: a leaf run (`phase`) and the runs it needs."""
 
     phase: str = "test"
-    """test | finetune | pretrain: the run to reach."""
+    """test | finetune | pretrain | probe | retrieval: the run to reach."""
     seed: int = 0
     init: str = "run"
     """run (self-supervised pretraining first) | scratch | weights (`backbone.pretrained`)."""
     checkpoint: str = ""
-    """A weights.pt to fine-tune from, in place of running the pretraining (init=run)."""
+    """A weights.pt to fine-tune from or to measure, in place of running the pretraining (init=run)."""
     levels: int = 3
     num_frames: int = 8
     input_size: int = 48
@@ -133,6 +153,8 @@ class ExperimentConfig:
     pretrain: PretrainSection = field(default_factory=PretrainSection)
     finetune: FinetuneSection = field(default_factory=FinetuneSection)
     test: TestSection = field(default_factory=TestSection)
+    probe: ProbeSection = field(default_factory=ProbeSection)
+    retrieval: RetrievalSection = field(default_factory=RetrievalSection)
     compute: ComputeConfig = field(default_factory=ComputeConfig)
     runtime: Runtime = field(default_factory=Runtime)
     paths: Paths = field(default_factory=Paths)

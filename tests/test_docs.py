@@ -33,6 +33,9 @@ KEYS = {
     config.PretrainRun: "pretrain.",
     config.FinetuneRun: "finetune.",
     config.TestRun: "test.",
+    config.FeatureConfig: "features.",
+    config.ProbeRun: "probe.",
+    config.RetrievalRun: "retrieval.",
     config.Runtime: "runtime.",
 }
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from hcml.config.base import ConfigError, at_least, choice
+from hcml.config.clip import check_clip
 from hcml.config.data import BenchmarkConfig, SamplingConfig, TransformConfig
+from hcml.config.evaluation import ProbeRun, RetrievalRun
 from hcml.config.network import ModelConfig
 from hcml.config.objectives import CurriculumConfig, ObjectiveConfig
 from hcml.config.training import ComputeConfig, LengthConfig, OptimConfig
@@ -37,7 +39,7 @@ class PretrainRun:
         at_least("pretrain.eval_videos", self.eval_videos, 1)  # none would be found out only after the training
         if self.model.levels == 0:
             raise ConfigError("levels=0 is the plain backbone: it has nothing to pretrain")
-        _check_clip(self.model, self.sampling, self.transform, "pretrain")
+        check_clip(self.model, self.sampling, self.transform, "pretrain")
         _check_contrast(self.model, self.objective)
         per_level = self.curriculum.steps_per_level
         if per_level and len(per_level) != self.model.levels:
@@ -90,7 +92,7 @@ class FinetuneRun:
             raise ConfigError(
                 f"finetune.label_smoothing={self.label_smoothing} must be within 0 <= label_smoothing < 1"
             )
-        _check_clip(self.model, self.sampling, self.transform, "finetune")
+        check_clip(self.model, self.sampling, self.transform, "finetune")
 
 
 @dataclass
@@ -116,18 +118,7 @@ class TestRun:
         if self.num_crops not in (1, 3):
             raise ConfigError(f"test.num_crops={self.num_crops} must be 1 (centre) or 3 (along the longer side)")
         at_least("test.batch_size", self.batch_size, 1)
-        _check_clip(self.model, self.sampling, self.transform, "test")
-
-
-def _check_clip(model: ModelConfig, sampling: SamplingConfig, transform: TransformConfig, phase: str) -> None:
-    if sampling.num_frames != model.num_frames:
-        raise ConfigError(
-            f"{phase}.sampling.num_frames={sampling.num_frames} but the model takes num_frames={model.num_frames}"
-        )
-    if transform.crop_size != model.input_size:
-        raise ConfigError(
-            f"{phase}.transform.crop_size={transform.crop_size} but the model takes input_size={model.input_size}"
-        )
+        check_clip(self.model, self.sampling, self.transform, "test")
 
 
 def _check_contrast(model: ModelConfig, objective: ObjectiveConfig) -> None:
@@ -148,4 +139,4 @@ def _check_contrast(model: ModelConfig, objective: ObjectiveConfig) -> None:
             )
 
 
-RunConfig = PretrainRun | FinetuneRun | TestRun
+RunConfig = PretrainRun | FinetuneRun | ProbeRun | RetrievalRun | TestRun

@@ -40,8 +40,8 @@ def save_weights(
     return path
 
 
-def read_weights(path: Path, phase: str) -> dict[str, Any]:
-    """Content of a ``weights.pt`` written by a run of ``phase``; CheckpointError when it is anything else."""
+def read_weights(path: Path, *phases: str) -> dict[str, Any]:
+    """Content of a ``weights.pt`` written by a run of one of ``phases``; CheckpointError when it is anything else."""
     payload = read_file(path)
     missing = {"model", "config", "phase", "step", "trained_on"} - payload.keys()
     if missing:
@@ -49,8 +49,9 @@ def read_weights(path: Path, phase: str) -> dict[str, Any]:
             f"{path} is not the weights.pt of a run (it lacks {', '.join(sorted(missing))}): ImageNet weights go into "
             "backbone.pretrained=FILE"
         )
-    if payload["phase"] != phase:
-        raise CheckpointError(f"{path} comes from a {payload['phase']} run; the weights of a {phase} run are needed")
+    if payload["phase"] not in phases:
+        wanted = " or ".join(phases)
+        raise CheckpointError(f"{path} comes from a {payload['phase']} run; the weights of a {wanted} run are needed")
     return payload
 
 

@@ -21,6 +21,8 @@ from hcml.config import (
     ModelConfig,
     OptimConfig,
     PretrainRun,
+    ProbeRun,
+    RetrievalRun,
     Runtime,
     SamplingConfig,
     TestRun,
@@ -113,5 +115,23 @@ def finetune_config(model_config: Callable[..., ModelConfig]) -> Callable[..., F
 def test_config(model_config: Callable[..., ModelConfig]) -> Callable[..., TestRun]:
     def make(model: dict | None = None, **changes: object) -> TestRun:
         return TestRun(model=model_config(**(model or {})), **(_common() | {"batch_size": 4} | changes))
+
+    return make
+
+
+@pytest.fixture
+def probe_config(model_config: Callable[..., ModelConfig]) -> Callable[..., ProbeRun]:
+    def make(model: dict | None = None, **changes: object) -> ProbeRun:
+        values = _common() | {"batch_size": 4, "init": "scratch", "l2": [0.01]} | changes
+        return ProbeRun(model=model_config(**(model or {})), **values)
+
+    return make
+
+
+@pytest.fixture
+def retrieval_config(model_config: Callable[..., ModelConfig]) -> Callable[..., RetrievalRun]:
+    def make(model: dict | None = None, **changes: object) -> RetrievalRun:
+        values = _common() | {"batch_size": 4, "init": "scratch"} | changes
+        return RetrievalRun(model=model_config(**(model or {})), **values)
 
     return make
