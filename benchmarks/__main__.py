@@ -28,6 +28,8 @@ from hcml.data.manifest import ManifestError
 
 SHOWN = 20
 """Reasons that are printed; all are in the files that the message names."""
+SAMPLE = 1000
+"""Videos that an audit draws unless it is told otherwise."""
 SHORT_SIDES = {"256": "short256", "340x256": "340x256"}
 UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30}
 
@@ -69,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
             "--root", type=Path, required=True, metavar="DIR", help="its folder: annotation files and videos"
         )
         command.add_argument(
-            "--processes", type=int, default=default_processes(), help="default %(default)s, one a CPU"
+            "--processes", type=int, metavar="N", default=default_processes(), help="default %(default)s, one a CPU"
         )
         if pick:
             command.add_argument("--split", nargs="+", default=[], metavar="S", help="default: all splits")
@@ -86,8 +88,8 @@ def _parser() -> argparse.ArgumentParser:
 
     auditing = add_for_data("audit", _audit, "read every prepared video as training will, and quarantine the bad ones")
     some = auditing.add_mutually_exclusive_group()
-    some.add_argument("--sample", type=int, default=0, metavar="N", help="only N videos, drawn by --seed")
-    some.add_argument("--full", action="store_true", help="all videos (the default)")
+    some.add_argument("--sample", type=_at_least_one, default=SAMPLE, metavar="N", help="N drawn videos (%(default)s)")
+    some.add_argument("--full", action="store_true", help="all videos")
     auditing.add_argument("--decoder", default="", help=f"default decord, frames for folders; {UNGUARDED} for a look")
     auditing.add_argument("--seed", type=int, default=0)
     auditing.add_argument("--limit", type=float, default=TIME_LIMIT, help="seconds a video may take (%(default)g)")
@@ -163,7 +165,7 @@ def _audit(options: argparse.Namespace) -> int:
         options.root,
         options.copy,
         options.split,
-        sample=options.sample,
+        sample=0 if options.full else options.sample,
         processes=options.processes,
         decoder=options.decoder,
         seed=options.seed,
@@ -171,6 +173,8 @@ def _audit(options: argparse.Namespace) -> int:
         again=options.again,
         say=_say,
     )
+    if not options.full and report.checked + report.skipped < report.listed:
+        _say(f"this was a sample of {report.checked + report.skipped} of {report.listed} videos; --full takes all")
     skipped = f", {report.skipped} were healthy before" if report.skipped else ""
     bad = len(report.found)
     _say(f"audited {report.checked} of {report.listed} videos with {report.decoder}{skipped}: {bad} are bad")
@@ -244,6 +248,12 @@ def _data(name: str) -> Official:
     if not isinstance(data, Official):
         raise PrepareError(f"{name} needs no preparing: its videos are rendered when a run needs them")
     return data
+
+
+def _at_least_one(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} must be a whole number of at least 1")
+    return int(text)
 
 
 def _size(text: str) -> int:

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.official import Official
+from benchmarks.progress import amount
 
 OURS = ("prepared", "manifests", "quarantine")
 """Folders of ours under the root; no video of the data set lies there."""
@@ -121,8 +122,8 @@ def check_room(folder: Path, needed: int) -> None:
         raise cannot_write(folder, error) from error
     if needed > free:
         raise PrepareError(
-            f"{folder} has {free / 2**30:.1f} GiB left, and {needed / 2**30:.1f} GiB are needed: make room there, or "
-            "choose another folder"
+            f"{folder} has {amount(free)} left, and {amount(needed)} are needed: make room there, or choose another "
+            "folder"
         )
 
 

@@ -23,6 +23,7 @@ from benchmarks.isolate import Lost, run_isolated
 from benchmarks.layout import PrepareError, cannot_write, check_room, check_root, locked, writing
 from benchmarks.locate import locate
 from benchmarks.official import ListedVideo, Official
+from benchmarks.prepare import listings_of
 from benchmarks.progress import Lines, Say, duration, quiet
 from hcml.data.container import VideoError
 
@@ -93,8 +94,8 @@ def pack(
         raise PrepareError(f"--shard-size {shard_size} must be at least 1 byte")
     root = check_root(root)
     videos: dict[str, ListedVideo] = {}
-    for split in data.splits:
-        videos.update({video.video_id: video for video in data.listing(root, split).videos})
+    for listing in listings_of(data, root, (), say).values():
+        videos.update({video.video_id: video for video in listing.videos})
     located = locate(data, root, list(videos.values()))
     if not located.paths:
         raise PrepareError(f"{root}: no frame folder of the {len(videos)} listed videos is there")

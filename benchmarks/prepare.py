@@ -25,7 +25,7 @@ from benchmarks.layout import (
 from benchmarks.ledger import Row, open_ledger, read_ledger
 from benchmarks.locate import Located, locate
 from benchmarks.manifests import write_manifests
-from benchmarks.official import ListedVideo, Listing, Official
+from benchmarks.official import AnnotationError, ListedVideo, Listing, Official
 from benchmarks.progress import Lines, Say, percent, quiet
 from benchmarks.reencode import Counted, Settings, count_decoded, count_packets, libraries, lost_frames, reencode
 from hcml.data.container import VideoError
@@ -78,7 +78,7 @@ def prepare(
     layout = Layout(check_root(root), check_version(data, version))
     for split in splits:
         data.check_split(split)
-    listings = {split: data.listing(layout.root, split) for split in splits or data.splits}
+    listings = listings_of(data, layout.root, splits, say)
     videos = _union(listings.values())
     with locked(layout.ledger.with_suffix(".lock"), say):
         located = _with_copies(layout, locate(data, layout.root, videos), say)
@@ -97,6 +97,19 @@ def prepare(
         outcome.unreadable = {video_id: row["error"] for video_id, row in rows.items() if "error" in row}
         outcome.manifests = write_manifests(layout, data, listings, located, rows, Settings())
     return outcome
+
+
+def listings_of(data: Official, root: Path, splits: Sequence[str], say: Say) -> dict[str, Listing]:
+    """Listings of the splits. Where none is named, those behind the first may lack their annotation files."""
+    listings: dict[str, Listing] = {}
+    for split in splits or data.splits:
+        try:
+            listings[split] = data.listing(root, split)
+        except AnnotationError as error:
+            if splits or split == data.splits[0]:
+                raise
+            say(f"warning: split {split} is left out: {error}")
+    return listings
 
 
 def cut_short(row: Row) -> str:

@@ -42,6 +42,11 @@ def percent(part: int, whole: int) -> str:
     return f"{100 * part / whole:.1f} %" if whole else "-"
 
 
+def amount(size: int) -> str:
+    """Bytes, in GiB or, below one, in MiB."""
+    return f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{size / 2**20:.1f} MiB"
+
+
 def duration(seconds: float) -> str:
     """12 s, 3 min 5 s, 4 h 10 min."""
     whole = round(seconds)

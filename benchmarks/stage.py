@@ -24,7 +24,7 @@ from benchmarks.layout import (
 )
 from benchmarks.official import SUBSETS, Official
 from benchmarks.prepared import check_annotations, load_subset
-from benchmarks.progress import Lines, Say, quiet
+from benchmarks.progress import Lines, Say, amount, quiet
 from hcml.data.container import VideoError
 from hcml.data.manifest import Manifest
 
@@ -90,7 +90,7 @@ def stage(
         todo = [file for file in files if file.small or _size(to / file.path) != file.size]
         check_room(to, sum(file.size for file in todo))
         staged.files, staged.copied, staged.bytes = len(files), len(todo), sum(file.size for file in todo)
-        say(f"{len(files) - len(todo)} of {len(files)} files are there; {staged.bytes / 2**30:.2f} GiB to copy")
+        say(f"{len(files) - len(todo)} of {len(files)} files are there; {amount(staged.bytes)} to copy")
         lines = Lines(say, "copied", len(todo))
         late = {file.path for file in last}
         for part in ([f for f in todo if f.path not in late], [f for f in todo if f.path in late]):
@@ -139,7 +139,7 @@ def _frames(root: Path, paths: list[str], staged: Staged) -> Iterator[_File]:
 def _texts(layout: Layout, manifests: list[Manifest]) -> list[_File]:
     annotations = sorted({name for manifest in manifests for name in manifest.origin.get("annotations", {})})
     paths = [layout.root / name for name in annotations]
-    paths += [layout.ledger, layout.quarantine, layout.root / "SYNTHETIC"]
+    paths += [layout.ledger, layout.quarantine, layout.audited, layout.root / "SYNTHETIC"]
     return [_sized(layout.root, path, small=True) for path in paths if path.is_file()]
 
 

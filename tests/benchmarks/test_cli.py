@@ -93,6 +93,14 @@ def test_bad_videos_are_exit_code_1_with_their_reasons(root: Path, capsys: pytes
     assert "train 1 of 1 videos (0 missing, 0.0 %; 1 quarantined)" in out and "not audited" not in out
 
 
+def test_a_sample_says_that_it_is_one(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(capsys, "prepare", "toy", "--root", root, "--processes", "0")
+    code, out, _ = run(capsys, "audit", "toy", "--root", root, "--processes", "0", "--sample", "1")
+    assert code == 0 and "this was a sample of 1 of 2 videos; --full takes all" in out
+    code, out, _ = run(capsys, "audit", "toy", "--root", root, "--processes", "0", "--full")
+    assert "audited 1 of 2 videos with decord, 1 were healthy before: 0 are bad" in out
+
+
 def test_what_decord_does_to_avi_files_can_be_shown(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run(capsys, "prepare", "toy", "--root", root, "--copy", "original", "--processes", "0")
     arguments = ("audit", "toy", "--root", root, "--copy", "original", "--processes", "0", "--decoder")

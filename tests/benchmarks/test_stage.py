@@ -51,6 +51,8 @@ def test_the_result_is_a_root(root: Path, tmp_path: Path) -> None:
             assert len(read_frames(here.train.video_path(entry), np.array([0, 19]))) == 2
     assert not (to / "a").exists(), "originals are not needed"
     assert audit(TOY, to, "h264", processes=0).checked == 3
+    stage(TOY, to, tmp_path / "further", "h264")
+    assert audit(TOY, tmp_path / "further", "h264", processes=0).skipped == 3, "what was audited stays audited"
 
 
 def test_only_what_is_missing_or_of_another_size_is_copied(root: Path, tmp_path: Path) -> None:
@@ -79,7 +81,7 @@ def test_unreadable_videos_are_counted_and_left_out(root: Path, tmp_path: Path) 
 def test_room_is_asked_for_first(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10**6, 10**6 - 100, 100))
-    with pytest.raises(PrepareError, match="has 0.0 GiB left, and 0.0 GiB are needed: make room there"):
+    with pytest.raises(PrepareError, match="has 0.0 MiB left, and 0.0 MiB are needed: make room there"):
         stage(TOY, root, tmp_path / "to", "h264")
     assert not list((tmp_path / "to").rglob("*.mp4"))
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 from PIL import Image
 
 from benchmarks.official import AnnotationError, ListedVideo, Listing, Official, sha256_of
+from benchmarks.prepare import Outcome, prepare
 
 CLASSES = ["brush_hair", "catch", "wave"]
 
@@ -104,3 +106,27 @@ def frame_folder(folder: Path, frames: int) -> Path:
     for number in range(frames):
         Image.fromarray(picture(number)).save(folder / f"{number + 1:05d}.jpg", quality=90)
     return folder
+
+
+HARD = "Movies/brush hair/#19_(a)_[b]!&;+~@ you'd_0.avi"
+LINES = [
+    f"train 0 {HARD}",
+    "train 1 catch/b.webm",
+    "test 2 wave/c.mp4",
+    "test 1 catch/gone.avi",
+]
+
+
+def grow(root: Path) -> Path:
+    """Three videos of three codecs, and the lists of four."""
+    avi(root / HARD)
+    encode(root / "catch/b.webm", 30, "libvpx-vp9", rate=12, **{"cpu-used": "8"})
+    encode(root / "wave/c.mp4", 25, rate=30)
+    write_lists(root, LINES)
+    return root
+
+
+def run(root: Path, version: str = "h264", **options: Any) -> tuple[Outcome, list[str]]:
+    """:func:`benchmarks.prepare.prepare` of :data:`TOY`, and what it said."""
+    said: list[str] = []
+    return prepare(TOY, root, version, processes=options.pop("processes", 0), say=said.append, **options), said
