@@ -40,7 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         command: Callable[[argparse.Namespace], int] = options.run
         return command(options)
-    except (PrepareError, AnnotationError, ManifestError, UnknownBenchmark, ConfigError) as error:
+    except (PrepareError, AnnotationError, ManifestError, UnknownBenchmark, ConfigError, ImportError) as error:
         print(f"error: {error}", file=sys.stderr)
     except OSError as error:
         print(f"error: {error.filename or ''}: {error.strerror or error}", file=sys.stderr)
