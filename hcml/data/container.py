@@ -146,6 +146,8 @@ def video_stream(path: str, container: Any) -> Any:
     stream = container.streams.best("video")
     if stream is None:
         raise VideoError(path, "holds no video stream; fetch or encode it again")
+    if stream.codec_context is None:
+        raise VideoError(path, "its video has a codec that FFmpeg does not know; fetch or encode it again")
     return stream
 
 

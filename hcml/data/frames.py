@@ -117,15 +117,14 @@ class _Shard:
 
     def read(self, number: int) -> bytes:
         start, size = (int(value) for value in self.places[number])
+        if start + size > os.fstat(self.file).st_size:  # also where a damaged index names a size to fill the memory
+            raise OSError(f"{self.path} is truncated: it ends before byte {start + size}")
         member = f"{self.video_id}/{self.name(number)}".encode()
         # The tar header in front of the data names the frame; long names and others than ASCII are stored elsewhere.
         header = os.pread(self.file, TAR_BLOCK, max(start - TAR_BLOCK, 0))
         if len(member) <= 100 and member.isascii() and header[:100].rstrip(b"\0") != member:
             raise OSError(f"{self.path} holds something else there: index and shard do not belong together")
-        data = os.pread(self.file, size, start)
-        if len(data) < size:
-            raise OSError(f"{self.path} is truncated: it ends before byte {start + size}")
-        return data
+        return os.pread(self.file, size, start)
 
     def close(self) -> None:
         if self.file >= 0:
@@ -182,6 +181,8 @@ def _packed(path: Path) -> _Shard:
     if found is None:
         raise VideoError(path, f"{index} does not list it; pack the frames again")
     shard, frames, places = found
+    if not (isinstance(shard, str) and isinstance(frames, int) and isinstance(places, bytes)):
+        raise VideoError(path, f"{index} has a damaged row for it; pack the frames again")
     if frames < 1 or len(places) != 16 * frames:
         raise VideoError(path, f"{index} has {len(places)} bytes of places for {frames} frames; pack them again")
     try:

@@ -88,6 +88,12 @@ def read_index() -> Callable[[np.ndarray], int]:
 
 
 @pytest.fixture(scope="session")
+def burn() -> Callable[..., np.ndarray]:
+    """burn(index, width=56, height=56): uint8 [height, width, 3]."""
+    return _burn
+
+
+@pytest.fixture(scope="session")
 def encode() -> Callable[..., Path]:
     """encode(path, num_frames, codec="libx264", first=0, size=(56, 56), times=None, pix_fmt="yuv420p", sound=False,
     **options): frame t shows first + t, at times[t] milliseconds or 25 frames a second; size = (width, height)."""
