@@ -176,7 +176,8 @@ def _packed(path: Path) -> _Shard:
     try:
         row = _connection(index).execute("SELECT shard, frames, places FROM videos WHERE id = ?", (path.name,))
         found = row.fetchone()
-    except sqlite3.Error as error:
+    # A damaged index also gives texts that are none (UnicodeDecodeError).
+    except (sqlite3.Error, ValueError) as error:
         raise VideoError(path, f"{index} cannot be read ({one_line(error)}); pack the frames again") from error
     if found is None:
         raise VideoError(path, f"{index} does not list it; pack the frames again")
@@ -187,8 +188,8 @@ def _packed(path: Path) -> _Shard:
         raise VideoError(path, f"{index} has {len(places)} bytes of places for {frames} frames; pack them again")
     try:
         file = os.open(shards / shard, os.O_RDONLY)
-    except OSError as error:
-        raise VideoError(path, f"its shard {shards / shard} cannot be opened ({error.strerror})") from error
+    except (OSError, ValueError) as error:
+        raise VideoError(path, f"its shard {str(shards / shard)!r} cannot be opened ({one_line(error)})") from error
     table = np.frombuffer(places, dtype="<u8").reshape(-1, 2)
     return _Shard(shards / shard, path.name, table, file)
 
