@@ -17,9 +17,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from hcml.data.container import VideoError, pyav_errors, video_stream
 
 SOUGHT_IN = {"mov": "mp4", "matroska": "webm/mkv"}
@@ -29,7 +26,7 @@ SOUGHT_CODECS = {"h264": "H.264", "hevc": "HEVC", "vp8": "VP8", "vp9": "VP9", "a
 
 @dataclass(frozen=True)
 class Survey:
-    """The packets of a video stream. `times`: when its frames are shown, float64 [packets] in seconds, ascending.
+    """The packets of a video stream.
 
     `hidden`: packets that are decoded and not shown. `seekable`: each key frame starts a group of its own ('closed'),
     the first packet is one, and all packets have times, no two the same. `width`, `height`: in pixels, as stored.
@@ -37,7 +34,6 @@ class Survey:
 
     container: str
     codec: str
-    times: NDArray[np.float64]
     packets: int
     hidden: int
     seekable: bool
@@ -53,9 +49,9 @@ def survey(path: str) -> Survey:
     """Reads all packets of the video and decodes none. Raises :class:`VideoError` if PyAV cannot open it."""
     import av
 
-    times: list[int] = []
+    times: set[int] = set()
     packets = hidden = 0
-    closed, key_time, starts_with_key = True, None, False
+    closed, key_time = True, None
     with pyav_errors(path), av.open(path) as container:
         stream = video_stream(path, container)
         codec, extra = stream.codec_context.name, stream.codec_context.extradata or b""
@@ -63,11 +59,10 @@ def survey(path: str) -> Survey:
             if packet.size == 0:
                 continue
             packets += 1
-            starts_with_key = starts_with_key or (packets == 1 and packet.is_keyframe)
             hidden += packet.is_discard
             if packet.pts is None:
                 continue
-            times.append(packet.pts)
+            times.add(packet.pts)
             if packet.is_keyframe:
                 if key_time is not None and not _starts_anew(codec, extra, packet):
                     closed = False
@@ -79,10 +74,9 @@ def survey(path: str) -> Survey:
         return Survey(
             container=container.format.name.split(",")[0],
             codec=codec,
-            times=np.sort(np.array(times, dtype=np.float64) * float(stream.time_base or 1)),
             packets=packets,
             hidden=hidden,
-            seekable=closed and starts_with_key and len(set(times)) == packets,
+            seekable=closed and len(times) == packets,
             width=stream.codec_context.width,
             height=stream.codec_context.height,
         )

@@ -214,7 +214,7 @@ class TestShards:
     def test_a_place_outside_of_the_shard(self, folder: Path, place: tuple[int, int]) -> None:
         """Neither an overflow nor an attempt to fill the memory."""
         with closing(sqlite3.connect(pack(folder.parent) / "index.sqlite")) as index:
-            index.execute("UPDATE videos SET places = ?", (np.full((20, 2), place, dtype="<u8").tobytes(),))
+            index.execute("UPDATE videos SET places = ?", (np.tile(np.array(place, dtype="<u8"), (20, 1)).tobytes(),))
             index.commit()
         assert "000000.tar is truncated: it ends before byte" in refusal(folder)
 
