@@ -47,6 +47,8 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
     "timm": ("hcml", "sweeps"),
 }
 MAX_LINES = 330
+OFFERED = ("torchcodec",)
+"""Extras of hcml itself: imported only inside functions, so that it works without them."""
 
 
 def module_name(path: Path, root: Path) -> str:
@@ -147,15 +149,27 @@ def test_a_planted_import_is_found(tmp_path: Path, file: str, text: str) -> None
 
 def test_the_package_declares_what_it_imports() -> None:
     """The wheel carries hcml alone, so its requirements must be all that hcml imports."""
-    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    # An extra that hcml offers counts, but not those that the checkout adds around it.
+    extras = [line for name, lines in project["optional-dependencies"].items() if name in OFFERED for line in lines]
+    declared = [*project["dependencies"], *extras]
     names = {re.split(r"[<>=!~ ;\[]", line, maxsplit=1)[0].replace("-", "_").lower() for line in declared}
+    names |= {"pil"} if "pillow" in names else set()
     third_party = {
         name.partition(".")[0]
         for path in (ROOT / "hcml").rglob("*.py")
         for _, name in imports_of(path, ROOT)
         if name.partition(".")[0] not in sys.stdlib_module_names
     } - {"hcml"}
+    third_party = {name.lower() for name in third_party}
     assert third_party <= names, f"add to [project] dependencies: {sorted(third_party - names)}"
+
+
+@pytest.mark.parametrize("extra", OFFERED)
+def test_hcml_imports_its_extras_only_when_they_are_used(extra: str) -> None:
+    code = f"import sys; sys.modules[{extra!r}] = None; import hcml.data.dataset, hcml.training.finetune"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def project_files(root: Path = ROOT) -> list[Path]:

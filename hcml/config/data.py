@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from hcml.config.base import ConfigError, at_least, choice
 
-DECODERS = ("decord", "pyav")
+DECODERS = ("decord", "pyav", "torchcodec", "frames")
 """Names of the readers in hcml/data/video.py, which this package must not import; a test compares them."""
 
 

@@ -1,11 +1,13 @@
-"""Video files seen from outside: what can be said about them without decoding a frame.
+"""Video files seen from outside: what can be said about them without a decoder.
 
-Decoders give wrong frames without an error on some files that look good; these checks keep such files from them.
+Decoders read a file that was cut short as a shorter video, and turn frames as far as they understand its orientation;
+these checks keep such files from them.
 """
 
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import re
 import stat
@@ -14,8 +16,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 _MP4_FIRST_BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"styp", b"pnot")
-_MPEG4_PART2 = re.compile(rb"stsd.{8}.{4}mp4v", re.DOTALL)
-"""In an mp4's index: a sample description whose codec is MPEG-4 part 2."""
+_EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
+_TRUNCATED = "the file is truncated or still being written; fetch or encode it again"
 
 
 class VideoError(RuntimeError):
@@ -31,16 +33,22 @@ class VideoError(RuntimeError):
 
 
 def check_file(path: str) -> None:
-    """Refuses what no decoder should be asked to guess about: missing, empty, and mp4 files cut short."""
+    """Refuses what no decoder should be asked to guess about: missing, empty, mp4 and webm files cut short, and mp4
+    files whose orientation is no quarter turn."""
     try:
         status = os.stat(path)
+        if stat.S_ISDIR(status.st_mode):
+            raise VideoError(path, "is not a file; a folder of frames needs benchmark.decoder=frames")
         if not stat.S_ISREG(status.st_mode):
             raise VideoError(path, "is not a file")
         if status.st_size == 0:
             raise VideoError(path, "is empty (0 bytes); fetch or encode it again")
         with open(path, "rb") as stream:
-            if stream.read(8)[4:] in _MP4_FIRST_BOXES:
+            head = stream.read(8)
+            if head[4:] in _MP4_FIRST_BOXES:
                 _check_mp4(path, stream, status.st_size)
+            elif head[:4] == _EBML:
+                _check_webm(path, stream, status.st_size)
     except FileNotFoundError:
         raise VideoError(path, "there is no such file; check the data root, or prepare the benchmark again") from None
     except OSError as error:
@@ -48,100 +56,99 @@ def check_file(path: str) -> None:
 
 
 def _check_mp4(path: str, stream: BinaryIO, size: int) -> None:
-    again = "the file is truncated or still being written; fetch or encode it again"
-    if b"moov" not in (boxes := {kind: end for kind, _, end in _mp4_boxes(stream, size)}):
-        raise VideoError(path, f"has no index (mp4 box 'moov'): {again}")
-    if max(boxes.values()) > size:
-        raise VideoError(path, f"its parts add up to {max(boxes.values())} bytes, but it has {size}: {again}")
+    boxes = {kind: (start, end) for kind, start, end in _mp4_boxes(stream, size)}
+    if b"moov" not in boxes:
+        raise VideoError(path, f"has no index (mp4 box 'moov'): {_TRUNCATED}")
+    claimed = max(end for _, end in boxes.values())
+    if claimed > size:
+        raise VideoError(path, f"its parts add up to {claimed} bytes, but it has {size}: {_TRUNCATED}")
+    start, end = boxes[b"moov"]
+    stream.seek(start)
+    matrix = _matrix_of_video(stream.read(end - start))
+    if matrix is not None and not _is_quarter_turn(matrix):
+        raise VideoError(
+            path,
+            f"is to be shown mirrored or turned by an odd angle (matrix {matrix}), which decoders do in different "
+            "ways; encode it again as it is to be seen",
+        )
 
 
 def _mp4_boxes(stream: BinaryIO, size: int) -> Iterator[tuple[bytes, int, int]]:
-    """(kind, start, end) of the top-level boxes, in bytes; the last end may lie behind the file's."""
+    """(kind, start of its content, end) of the top-level boxes, in bytes; the last end may lie behind the file's."""
     start = 0
     while start + 8 <= size:
         stream.seek(start)
-        head = stream.read(16)
+        head, content = stream.read(16), start + 8
         length = int.from_bytes(head[:4], "big")
         if length == 1:
-            length = int.from_bytes(head[8:16], "big")
+            length, content = int.from_bytes(head[8:16], "big"), start + 16
         elif length == 0:
             length = size - start
         if length < 8:
             return
-        yield head[4:8], start, start + length
+        yield head[4:8], content, start + length
         start += length
 
 
-def refuse_mpeg4(path: str) -> None:
-    """decord gives wrong frames, silently, for MPEG-4 part 2 with B-frames (dmlc/decord#252), which is what AVI
-    files of action benchmarks hold; stream-copying them to mp4 does not help."""
-    with open(path, "rb") as stream:
-        head = stream.read(12)
-        found = "AVI container" if head[:4] == b"RIFF" and head[8:] == b"AVI " else ""
-        if head[4:8] in _MP4_FIRST_BOXES:
-            for kind, start, end in _mp4_boxes(stream, os.fstat(stream.fileno()).st_size):
-                if kind == b"moov":
-                    stream.seek(start)
-                    if _MPEG4_PART2.search(stream.read(end - start)):
-                        found = "MPEG-4 part 2 codec"
-    if found:
-        raise VideoError(
-            path,
-            f"{found}: decord reads wrong frames from such files without saying so; "
-            "re-encode it to H.264 (prepare does), or set benchmark.decoder=pyav",
-        )
+def _inside(box: bytes) -> dict[bytes, list[bytes]]:
+    """Contents of the boxes inside a box, by kind."""
+    found: dict[bytes, list[bytes]] = {}
+    for kind, start, end in _mp4_boxes(io.BytesIO(box), len(box)):
+        found.setdefault(kind, []).append(box[start:end])
+    return found
 
 
-def seeks_reliably(path: str) -> bool:
-    """Whether decord may seek in this file: every key frame starts a group of its own ('closed').
-
-    With open groups (x264's open-gop, x265's default) decord miscounts after a seek, without an error. Measured on
-    H.264 with 3 B-frames: every clip that starts behind the second key frame is late by 3 frames; and even where no
-    frame is stored behind a key frame that is shown later, the last frames of the video are wrong. Only an IDR
-    picture closes a group in H.264 and HEVC; other codecs are judged by their time stamps. Decodes nothing.
-    """
-    import av
-
-    with pyav_errors(path), av.open(path) as container:
-        stream = video_stream(path, container)
-        codec, extra = stream.codec_context.name, stream.codec_context.extradata or b""
-        key_time = None
-        for packet in container.demux(stream):
-            if packet.pts is None:
-                continue
-            if packet.is_keyframe:
-                if key_time is not None and not _starts_anew(codec, extra, bytes(packet)):
-                    return False
-                key_time = packet.pts
-            elif key_time is not None and packet.pts < key_time:
-                return False
-    return True
+def _matrix_of_video(moov: bytes) -> tuple[int, int, int, int] | None:
+    """(a, b, c, d) of the video track's display matrix, in 1/65536; None if there is no such track."""
+    for track in _inside(moov).get(b"trak", []):
+        parts = _inside(track)
+        handler = b"".join(_inside(b"".join(parts.get(b"mdia", []))).get(b"hdlr", []))
+        header = b"".join(parts.get(b"tkhd", []))
+        if handler[8:12] == b"vide" and header:
+            place = 40 if header[0] == 0 else 52  # ISO/IEC 14496-12, 8.3.2: version 1 has 64-bit times
+            a, b, c, d = (int.from_bytes(header[at : at + 4], "big", signed=True) for at in (place, place + 4, place + 12, place + 16))
+            return a, b, c, d
+    return None
 
 
-def _starts_anew(codec: str, extra: bytes, packet: bytes) -> bool:
-    if codec == "h264":
-        return 5 in {unit & 31 for unit in _units(packet, extra, 4)}
-    if codec == "hevc":
-        return not {19, 20}.isdisjoint({unit >> 1 & 63 for unit in _units(packet, extra, 21)})
-    return True
+def _is_quarter_turn(matrix: tuple[int, int, int, int]) -> bool:
+    a, b, c, d = matrix
+    upright = b == c == 0 and (a > 0) == (d > 0) and (a < 0) == (d < 0)
+    return upright or (a == d == 0 and b * c < 0)
 
 
-def _units(packet: bytes, extra: bytes, size_at: int) -> Iterator[int]:
-    """First byte of each NAL unit of a packet: behind start codes, or, when the codec's description `extra` is that
-    of an mp4 (its first byte is 1), behind lengths, whose own size that description has at `size_at`."""
-    if extra[:1] != b"\x01" or len(extra) <= size_at:
-        yield from (match[1][0] for match in re.finditer(rb"\x00\x00\x01(.)", packet, re.DOTALL))
+def _check_webm(path: str, stream: BinaryIO, size: int) -> None:
+    """EBML header, then the Segment, which says how long it is unless it was written to a pipe (RFC 8794, 9559)."""
+    stream.seek(4)
+    head_size = _ebml_size(stream)
+    if head_size is None:
         return
-    width, place = (extra[size_at] & 3) + 1, 0
-    while place + width < len(packet):
-        yield packet[place + width]
-        place += width + int.from_bytes(packet[place : place + width], "big")
+    stream.seek(head_size, io.SEEK_CUR)
+    if stream.read(4) != _SEGMENT:
+        return
+    length = _ebml_size(stream)
+    if length is not None and stream.tell() + length > size:
+        raise VideoError(path, f"its segment ends at byte {stream.tell() + length}, but it has {size}: {_TRUNCATED}")
+
+
+def _ebml_size(stream: BinaryIO) -> int | None:
+    """The variable-length integer at the stream's place; None = unknown (all bits set) or not one."""
+    first = stream.read(1)
+    if not first or not first[0]:
+        return None
+    extra = 8 - first[0].bit_length()
+    value = int.from_bytes(bytes([first[0] & (0x7F >> extra)]) + stream.read(extra), "big")
+    return None if value == (1 << 7 * (extra + 1)) - 1 else value
 
 
 def video_stream(path: str, container: Any) -> Any:
-    if not container.streams.video:
+    """The stream that FFmpeg takes for the video: a cover picture is a video stream, too."""
+    stream = container.streams.best("video")
+    if stream is None:
         raise VideoError(path, "holds no video stream; fetch or encode it again")
-    return container.streams.video[0]
+    if stream.codec_context is None:
+        raise VideoError(path, "its video has a codec that FFmpeg does not know; fetch or encode it again")
+    return stream
 
 
 @contextlib.contextmanager

@@ -6,7 +6,8 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -15,33 +16,70 @@ import pytest
 
 from hcml.data.manifest import Manifest, VideoEntry
 
-CELL = 14
-SIDE = 4 * CELL
+SIDE = 56
+MILLISECOND = Fraction(1, 1000)
 
 
-def _burn(index: int) -> np.ndarray:
-    """uint8 [56, 56, 3]: the bits of `index` as black and white cells, which survive any codec."""
+def _burn(index: int, width: int = SIDE, height: int = SIDE) -> np.ndarray:
+    """uint8 [height, width, 3]: the bits of `index` as 4x4 black and white cells, which survive any codec."""
     bits = np.array([(index >> bit) & 1 for bit in range(16)], dtype=np.uint8).reshape(4, 4)
-    return np.repeat(np.kron(bits, np.ones((CELL, CELL), dtype=np.uint8))[..., None] * 220 + 16, 3, axis=-1)
+    cells = bits[np.arange(height) * 4 // height][:, np.arange(width) * 4 // width]
+    return np.repeat(cells[..., None] * 220 + 16, 3, axis=-1)
 
 
 def _read_index(frame: np.ndarray) -> int:
-    """The index burnt into a decoded frame [56, 56, 3]."""
-    cells = frame.mean(axis=-1).reshape(4, CELL, 4, CELL).mean(axis=(1, 3)).reshape(16) > 128
+    """The index burnt into a decoded frame [H, W, 3]: the middle of each cell."""
+    high, wide = (np.array(side) * np.arange(1, 8, 2) // 8 for side in frame.shape[:2])
+    cells = [frame[y - 2 : y + 3, x - 2 : x + 3].mean() > 128 for y in high for x in wide]
     return int(sum(1 << bit for bit in range(16) if cells[bit]))
 
 
-def _encode(path: Path, num_frames: int, codec: str = "libx264", first: int = 0, **options: str) -> Path:
+def _encode(
+    path: Path,
+    num_frames: int,
+    codec: str = "libx264",
+    first: int = 0,
+    size: tuple[int, int] = (SIDE, SIDE),
+    times: Sequence[int] | None = None,
+    pix_fmt: str = "yuv420p",
+    sound: bool = False,
+    **options: str,
+) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w") as container:
+        silence = container.add_stream("aac", rate=8000) if sound else None
         stream = container.add_stream(codec, rate=25, options=options)
-        stream.width = stream.height = SIDE
-        stream.pix_fmt = "yuv420p"
+        stream.width, stream.height = size
+        stream.pix_fmt = pix_fmt
         stream.codec_context.thread_count = 1
+        if times is not None:
+            stream.codec_context.time_base = MILLISECOND
+        if silence is not None:
+            _mux_silence(container, silence)
         for index in range(num_frames):
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(_burn(first + index), format="rgb24")))
+            frame = av.VideoFrame.from_ndarray(_burn(first + index, *size), format="rgb24")
+            if times is not None:
+                frame.pts, frame.time_base = times[index], MILLISECOND
+            container.mux(stream.encode(frame))
         container.mux(stream.encode())
     return path
+
+
+def _mux_silence(container: av.container.OutputContainer, stream: av.AudioStream) -> None:
+    """One second."""
+    for number in range(8):
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), dtype=np.float32), format="fltp", layout="mono")
+        frame.sample_rate, frame.pts = 8000, 1024 * number
+        container.mux(stream.encode(frame))
+    container.mux(stream.encode())
+
+
+@pytest.fixture(autouse=True)
+def _torchcodec_is_there(request: pytest.FixtureRequest) -> None:
+    """Tests of an extra run where it is installed, and in CI it must be."""
+    named = getattr(request.node, "callspec", None)
+    if named is not None and named.params.get("decoder") == "torchcodec" and not os.environ.get("CI"):
+        pytest.importorskip("torchcodec", exc_type=(ImportError, RuntimeError, OSError))
 
 
 @pytest.fixture(scope="session")
@@ -50,8 +88,15 @@ def read_index() -> Callable[[np.ndarray], int]:
 
 
 @pytest.fixture(scope="session")
+def burn() -> Callable[..., np.ndarray]:
+    """burn(index, width=56, height=56): uint8 [height, width, 3]."""
+    return _burn
+
+
+@pytest.fixture(scope="session")
 def encode() -> Callable[..., Path]:
-    """encode(path, num_frames, codec="libx264", first=0, **options): frame t shows first + t."""
+    """encode(path, num_frames, codec="libx264", first=0, size=(56, 56), times=None, pix_fmt="yuv420p", sound=False,
+    **options): frame t shows first + t, at times[t] milliseconds or 25 frames a second; size = (width, height)."""
     return _encode
 
 

@@ -19,7 +19,7 @@ from hcml.data import stream
 from hcml.data.dataset import ClipDataset, ViewDataset
 from hcml.data.loader import LoaderError, stream_keys, test_batches, train_batches
 from hcml.data.manifest import Manifest
-from hcml.data.video import VideoError
+from hcml.data.video import READERS, DecordReader, VideoError
 
 SAMPLING = SamplingConfig(num_frames=2)
 TRANSFORM = TransformConfig(crop_size=24)
@@ -188,6 +188,26 @@ def test_a_loader_that_hangs_or_dies_is_an_error_that_names_videos(
         named = str(caught.value).split("batch 1: ")[1].split(";")[0]
         assert named.split(", ") == [f"v{index}" for _, index in stream_keys(7, 2, seed, 1)]
         assert not any(alive(pid) for pid in pids)
+
+
+class Stuck(DecordReader):
+    """A decoder that waits for ever inside v3, as on a lock that a fork inherited."""
+
+    def get(self, indices: Any) -> Any:
+        if Path(self._path).stem == "v3":
+            time.sleep(1000)
+        return super().get(indices)
+
+
+def test_a_decoder_that_hangs_is_an_error_that_names_the_video(
+    seven: Manifest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream, "POLL_SECONDS", 0.2)
+    monkeypatch.setitem(READERS, "decord", Stuck)
+    data = ViewDataset(seven, SAMPLING, TRANSFORM)
+    with at_most(20), pytest.raises(LoaderError, match=r"runtime.loader_timeout=1\).* batch 3: v3") as caught:
+        list(test_batches(data, 1, workers=1, timeout=1))
+    assert "batch 2" not in str(caught.value)  # v0..v2 had been delivered
 
 
 PROGRAM = """

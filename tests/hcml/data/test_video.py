@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gc
 import pickle
+import sys
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -10,13 +11,14 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from PIL import Image
 
-from hcml.data.container import seeks_reliably
-from hcml.data.video import READERS, DecordReader, PyAVReader, VideoError, open_reader, read_frames
+from hcml.data.survey import survey
+from hcml.data.video import DecordReader, VideoError, open_reader, read_frames
 
 Encode = Callable[..., Path]
 ReadIndex = Callable[[np.ndarray], int]
-DECODERS = sorted(READERS)
+DECODERS = ["decord", "pyav", "torchcodec"]
 
 PATTERNS = [
     [0],
@@ -86,13 +88,13 @@ def test_decord_seeks_where_groups_are_closed(tmp_path: Path, encode: Encode) ->
         ("vp9.webm", "libvpx-vp9", {"g": "7", "cpu-used": "8"}),
         ("hevc.mp4", "libx265", {"x265-params": "keyint=7:open-gop=0:log-level=error"}),
     ):
-        assert seeks_reliably(str(encode(tmp_path / name, 40, codec, **options))), name
+        assert survey(str(encode(tmp_path / name, 40, codec, **options))).seekable, name
     for name, codec, options in (
         ("h264.mp4", "libx264", {"g": "7", "bf": "3", "x264-params": "open-gop=1"}),
         ("h264.ts", "libx264", {"g": "7", "bf": "3", "x264-params": "open-gop=1"}),
         ("hevc.mp4", "libx265", {"x265-params": "keyint=7:open-gop=1:log-level=error"}),
     ):
-        assert not seeks_reliably(str(encode(tmp_path / f"open-{name}", 40, codec, **options))), name
+        assert not survey(str(encode(tmp_path / f"open-{name}", 40, codec, **options))).seekable, name
 
 
 @pytest.mark.parametrize("decoder", DECODERS)
@@ -151,6 +153,13 @@ class TestFilesThatCannotBeRead:
         path.write_bytes(data[: int(len(data) * share)])
         self.refused(path, decoder)
 
+    def test_truncated_webm(self, tmp_path: Path, encode: Encode, decoder: str) -> None:
+        """All decoders take it for a shorter video."""
+        path = encode(tmp_path / "v.webm", 60, "libvpx-vp9", **{"cpu-used": "8"})
+        data = path.read_bytes()
+        path.write_bytes(data[: int(len(data) * 0.7)])
+        assert "but it has" in self.refused(path, decoder)
+
     def test_sound_only(self, tmp_path: Path, decoder: str) -> None:
         path = tmp_path / "v.mp4"
         with av.open(str(path), "w") as container:
@@ -195,9 +204,25 @@ def test_an_unknown_decoder_lists_the_known() -> None:
         open_reader("v.mp4", "opencv")
 
 
+@pytest.mark.parametrize("decoder", ["decord", "torchcodec"])
+def test_a_decoder_that_is_not_installed_is_named(mp4: Path, monkeypatch: pytest.MonkeyPatch, decoder: str) -> None:
+    monkeypatch.setitem(sys.modules, decoder, None)
+    monkeypatch.setitem(sys.modules, f"{decoder}.decoders", None)
+    said = {"decord": "install the locked requirements", "torchcodec": r"pip install 'hcml\[torchcodec\]'.*FFmpeg"}
+    with pytest.raises(ImportError, match=f"{decoder} cannot be imported.*{said[decoder]}.*set benchmark.decoder="):
+        open_reader(mp4, decoder)
+
+
 def test_errors_travel_between_processes() -> None:
     error = pickle.loads(pickle.dumps(VideoError(Path("a/v.mp4"), "is empty")))
     assert (error.path, error.reason, str(error)) == ("a/v.mp4", "is empty", "a/v.mp4: is empty")
+
+
+@pytest.fixture
+def jpegs(tmp_path: Path, burn: Callable[..., np.ndarray]) -> Path:
+    for number in (1, 2):
+        Image.fromarray(burn(number)).save(tmp_path / f"{number:05d}.jpg")
+    return tmp_path
 
 
 def resident_mib() -> float:
@@ -206,14 +231,16 @@ def resident_mib() -> float:
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads the memory of this process from /proc")
-@pytest.mark.parametrize("reader", [DecordReader, PyAVReader])
-def test_memory_does_not_grow(mp4: Path, reader: type) -> None:
+@pytest.mark.parametrize("decoder", [*DECODERS, "frames"])
+def test_memory_does_not_grow(mp4: Path, jpegs: Path, decoder: str) -> None:
+    """The long version: python tests/soak/damaged_videos.py --opens 20000."""
+
     def read(times: int) -> None:
         for _ in range(times):
-            with closing(reader(mp4)) as opened:
+            with closing(open_reader(jpegs if decoder == "frames" else mp4, decoder)) as opened:
                 opened.get(np.arange(2))
 
-    rounds = 1000 if reader is DecordReader else 150
+    rounds = 1000 if decoder == "decord" else 300
     read(50)
     gc.collect()
     before = resident_mib()
