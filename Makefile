@@ -12,7 +12,7 @@ SWEEP := python sweeps/run.py -m backbone=r50,r101 levels=1,2,3$(if $(strip $(AR
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install sweep tables test lint format typecheck lock clean distclean
+.PHONY: help install sweep tables test soak lint format typecheck lock clean distclean
 
 help:  ## this list
 	@echo 'make TARGET [ARGS="more arguments"] [PYTHON=python3.12]'
@@ -48,6 +48,11 @@ tables: $(STAMP)  ## the tables again, from the run records
 
 test: $(STAMP)  ## all tests (ARGS="-m 'not slow'" for the quick ones)
 	$(VENV)/bin/python -m pytest $(ARGS)
+
+soak: $(STAMP)  ## the long tests, hours in all; their results go to tests/soak/results/
+	mkdir -p tests/soak/results
+	$(VENV)/bin/python tests/soak/damaged_videos.py $(if $(strip $(ARGS)),$(ARGS),--files 1000 --seed 0) \
+	  | tee tests/soak/results/damaged_videos.txt
 
 lint: $(STAMP)  ## ruff (rules and format) and types, changing nothing
 	$(RUFF) check .
