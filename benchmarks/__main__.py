@@ -13,16 +13,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks import BENCHMARKS, UnknownBenchmark, module_of
-from benchmarks.audit import TIME_LIMIT, audit
-from benchmarks.examine import UNGUARDED
-from benchmarks.isolate import default_processes
-from benchmarks.layout import PrepareError, check_root, prepare_command
+from benchmarks.commands.audit import TIME_LIMIT, audit
+from benchmarks.commands.examine import UNGUARDED
+from benchmarks.commands.isolate import default_processes
+from benchmarks.commands.layout import PrepareError, check_root, prepare_command
+from benchmarks.commands.overview import overview
+from benchmarks.commands.pack import SHARD_SIZE, describe, pack
+from benchmarks.commands.prepare import COUNTS, Outcome, prepare
+from benchmarks.commands.progress import duration
+from benchmarks.commands.stage import stage
 from benchmarks.official import AnnotationError, Official
-from benchmarks.overview import overview
-from benchmarks.pack import SHARD_SIZE, describe, pack
-from benchmarks.prepare import COUNTS, Outcome, prepare
-from benchmarks.progress import duration
-from benchmarks.stage import stage
 from hcml.config import ConfigError
 from hcml.data.manifest import ManifestError
 

@@ -1,6 +1,6 @@
 """What the official data sets have in common: annotation files that say which videos there are, and a tree of files.
 
-A data set is an :class:`Official` with a reader of its annotation files. `prepare` (benchmarks/prepare.py) finds the
+A data set is an :class:`Official` with a reader of its annotation files. `prepare` (benchmarks/commands/) finds the
 listed videos, re-encodes them where the copy asks for it, and writes manifests; training and testing read those alone.
 """
 
@@ -104,7 +104,7 @@ class Official(ABC):
     def load(self, root: Path, config: BenchmarkConfig) -> Data:
         """Both prepared manifests, quarantine included. Raises AnnotationError or ManifestError with the command to
         type where something is missing."""
-        from benchmarks.prepared import load_prepared
+        from benchmarks.commands.prepared import load_prepared
 
         self.check(config.split, config.version)
         data = load_prepared(self, Path(root), config.version, config.split)

@@ -200,7 +200,7 @@ def test_unknown_versions_splits_and_benchmarks_are_refused(one):
         benchmarks.load(config("v9"), one)
     with pytest.raises(SpecError, match="split=.2. is not a split of synthmotion: all, direction"):
         benchmarks.prepare(replace(config(), split="2"), one)
-    with pytest.raises(benchmarks.UnknownBenchmark, match="'ucf7' is unknown; there are: synthmotion"):
+    with pytest.raises(benchmarks.UnknownBenchmark, match="'ucf7' is unknown; there are: hmdb51, "):
         benchmarks.load(replace(config(), name="ucf7"), one)
 
 

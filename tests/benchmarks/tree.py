@@ -10,8 +10,8 @@ import av
 import numpy as np
 from PIL import Image
 
+from benchmarks.commands.prepare import Outcome, prepare
 from benchmarks.official import AnnotationError, ListedVideo, Listing, Official, sha256_of
-from benchmarks.prepare import Outcome, prepare
 
 CLASSES = ["brush_hair", "catch", "wave"]
 
@@ -127,6 +127,6 @@ def grow(root: Path) -> Path:
 
 
 def run(root: Path, version: str = "h264", **options: Any) -> tuple[Outcome, list[str]]:
-    """:func:`benchmarks.prepare.prepare` of :data:`TOY`, and what it said."""
+    """:func:`benchmarks.commands.prepare.prepare` of :data:`TOY`, and what it said."""
     said: list[str] = []
     return prepare(TOY, root, version, processes=options.pop("processes", 0), say=said.append, **options), said

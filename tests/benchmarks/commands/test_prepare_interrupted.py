@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.layout import Layout
-from benchmarks.ledger import read_ledger
-from benchmarks.prepared import load_prepared
+from benchmarks.commands.layout import Layout
+from benchmarks.commands.ledger import read_ledger
+from benchmarks.commands.prepared import load_prepared
 from tests.benchmarks.tree import TOY, encode, grow, write_lists
 
 
@@ -32,7 +32,7 @@ def root(tmp_path: Path, grown: Path) -> Path:
 COMMAND = """
 import sys
 from pathlib import Path
-from benchmarks.prepare import prepare
+from benchmarks.commands.prepare import prepare
 from tests.benchmarks.tree import TOY
 
 if __name__ == "__main__":

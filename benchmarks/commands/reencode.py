@@ -17,7 +17,7 @@ import av
 import numpy as np
 from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
 
-from benchmarks.layout import cannot_write
+from benchmarks.commands.layout import cannot_write
 from hcml.data.container import VideoError, check_file, pyav_errors, video_stream
 
 SIZES = {"h264": None, "short256": 256, "340x256": (340, 256)}

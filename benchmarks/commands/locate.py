@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.frames import SHARDS, packed_frames
-from benchmarks.layout import OURS, PrepareError
+from benchmarks.commands.frames import SHARDS, packed_frames
+from benchmarks.commands.layout import OURS, PrepareError
 from benchmarks.official import ListedVideo, Official
 
 VIDEO_SUFFIXES = (".mp4", ".avi", ".webm", ".mkv", ".mov", ".m4v", ".mpg", ".mpeg", ".flv", ".wmv", ".3gp")

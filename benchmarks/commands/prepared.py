@@ -7,7 +7,7 @@ import io
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks.layout import Layout, prepare_command, write_whole
+from benchmarks.commands.layout import Layout, prepare_command, write_whole
 from benchmarks.official import SUBSETS, Official, sha256_of
 from hcml.data.manifest import Data, Manifest, ManifestError
 

@@ -16,12 +16,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.audit import audit
-from benchmarks.frames import encoded_images, images_of, packed_frames
-from benchmarks.layout import PrepareError
-from benchmarks.pack import describe, pack
-from benchmarks.prepare import prepare
-from benchmarks.prepared import load_prepared
+from benchmarks.commands.audit import audit
+from benchmarks.commands.frames import encoded_images, images_of, packed_frames
+from benchmarks.commands.layout import PrepareError
+from benchmarks.commands.pack import describe, pack
+from benchmarks.commands.prepare import prepare
+from benchmarks.commands.prepared import load_prepared
 from hcml.data.video import read_frames
 from tests.benchmarks.tree import FRAMES, TOY, frame_folder, picture, write_lists
 
@@ -128,7 +128,7 @@ def test_bad_folders_are_left_out_with_the_reason_and_packed_when_they_are_well(
 COMMAND = """
 import sys
 from pathlib import Path
-from benchmarks.pack import pack
+from benchmarks.commands.pack import pack
 from tests.benchmarks.tree import FRAMES
 
 if __name__ == "__main__":

@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.audit import Report, audit
-from benchmarks.compare import Wrong, reduced, wrong_frames
-from benchmarks.examine import UNGUARDED, patterns, reader_of
-from benchmarks.isolate import Lost, run_isolated
-from benchmarks.layout import Layout, PrepareError
-from benchmarks.prepare import prepare
-from benchmarks.prepared import load_prepared, read_quarantine, write_quarantine
+from benchmarks.commands.audit import Report, audit
+from benchmarks.commands.compare import Wrong, reduced, wrong_frames
+from benchmarks.commands.examine import UNGUARDED, patterns, reader_of
+from benchmarks.commands.isolate import Lost, run_isolated
+from benchmarks.commands.layout import Layout, PrepareError
+from benchmarks.commands.prepare import prepare
+from benchmarks.commands.prepared import load_prepared, read_quarantine, write_quarantine
 from hcml.data.manifest import Manifest, ManifestError
 from hcml.data.video import read_frames
 from tests.benchmarks.tree import TOY, avi, cut_short, decode, encode, write_lists

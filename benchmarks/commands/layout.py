@@ -2,7 +2,7 @@
 
 DIR/                          annotation files and videos, wherever the common layouts put them
 DIR/prepared/VERSION/         re-encoded videos, at their originals' relative paths
-DIR/prepared/VERSION.jsonl    what `prepare` knows of each video (benchmarks/ledger.py)
+DIR/prepared/VERSION.jsonl    what `prepare` knows of each video (benchmarks/commands/ledger.py)
 DIR/manifests/VERSION/        SPLIT-SUBSET.json, all that training and testing read
 DIR/quarantine/VERSION.csv    what `audit` found unusable
 DIR/SYNTHETIC                 a text, in trees that `synthesize` wrote
@@ -18,8 +18,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.commands.progress import amount
 from benchmarks.official import Official
-from benchmarks.progress import amount
 
 OURS = ("prepared", "manifests", "quarantine")
 """Folders of ours under the root; no video of the data set lies there."""

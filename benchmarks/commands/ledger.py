@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
-from benchmarks.layout import PrepareError, write_whole, writing
+from benchmarks.commands.layout import PrepareError, write_whole, writing
 
 Row = dict[str, Any]
 

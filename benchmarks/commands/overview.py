@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks import BENCHMARKS, module_of
-from benchmarks.layout import Layout
+from benchmarks.commands.layout import Layout
+from benchmarks.commands.prepared import check_annotations, load_subset, read_quarantine, with_quarantine
+from benchmarks.commands.progress import percent
 from benchmarks.official import SUBSETS, Official
-from benchmarks.prepared import check_annotations, load_subset, read_quarantine, with_quarantine
-from benchmarks.progress import percent
 from hcml.data.manifest import ManifestError
 
 

@@ -18,7 +18,7 @@ from urllib.parse import quote
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.layout import PrepareError
+from benchmarks.commands.layout import PrepareError
 from hcml.data.container import VideoError
 
 SHARDS = ".shards"

@@ -6,11 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from benchmarks.layout import ORIGINAL, Layout, PrepareError, writing
-from benchmarks.ledger import Row
-from benchmarks.locate import Located
+from benchmarks.commands.layout import ORIGINAL, Layout, PrepareError, writing
+from benchmarks.commands.ledger import Row
+from benchmarks.commands.locate import Located
+from benchmarks.commands.reencode import Settings
 from benchmarks.official import SUBSETS, Listing, Official
-from benchmarks.reencode import Settings
 from hcml.data.manifest import Manifest, VideoEntry
 
 

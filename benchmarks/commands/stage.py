@@ -10,8 +10,8 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.frames import INDEX, SHARDS, frame_files, packed_frames
-from benchmarks.layout import (
+from benchmarks.commands.frames import INDEX, SHARDS, frame_files, packed_frames
+from benchmarks.commands.layout import (
     Layout,
     PrepareError,
     cannot_write,
@@ -22,9 +22,9 @@ from benchmarks.layout import (
     prepare_command,
     writing,
 )
+from benchmarks.commands.prepared import check_annotations, load_subset
+from benchmarks.commands.progress import Lines, Say, amount, quiet
 from benchmarks.official import SUBSETS, Official
-from benchmarks.prepared import check_annotations, load_subset
-from benchmarks.progress import Lines, Say, amount, quiet
 from hcml.data.container import VideoError
 from hcml.data.manifest import Manifest
 

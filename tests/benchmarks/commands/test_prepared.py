@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.layout import Layout, PrepareError
-from benchmarks.ledger import open_ledger, read_ledger
+from benchmarks.commands.layout import Layout, PrepareError
+from benchmarks.commands.ledger import open_ledger, read_ledger
+from benchmarks.commands.prepare import prepare
+from benchmarks.commands.prepared import load_prepared, write_quarantine
 from benchmarks.official import AnnotationError
-from benchmarks.prepare import prepare
-from benchmarks.prepared import load_prepared, write_quarantine
 from hcml.data.manifest import ManifestError
 from tests.benchmarks.tree import TOY, Toy, grow, run
 

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.audit import audit
-from benchmarks.layout import Layout, PrepareError
-from benchmarks.pack import pack
-from benchmarks.prepare import prepare
-from benchmarks.prepared import load_prepared, write_quarantine
-from benchmarks.stage import stage
+from benchmarks.commands.audit import audit
+from benchmarks.commands.layout import Layout, PrepareError
+from benchmarks.commands.pack import pack
+from benchmarks.commands.prepare import prepare
+from benchmarks.commands.prepared import load_prepared, write_quarantine
+from benchmarks.commands.stage import stage
 from hcml.data.manifest import ManifestError
 from hcml.data.video import read_frames
 from tests.benchmarks.tree import FRAMES, TOY, avi, encode, frame_folder, write_lists

@@ -26,7 +26,7 @@ def registered(monkeypatch: pytest.MonkeyPatch) -> None:
             "frames": "tests.benchmarks.tree:FRAMES",
         },
     )
-    for module in ("benchmarks.__main__", "benchmarks.overview"):
+    for module in ("benchmarks.__main__", "benchmarks.commands.overview"):
         monkeypatch.setattr(sys.modules[module], "BENCHMARKS", benchmarks.BENCHMARKS)
 
 

@@ -8,7 +8,7 @@ import av
 import numpy as np
 import pytest
 
-from benchmarks.reencode import VideoError, count_packets, reencode, size_of_copy
+from benchmarks.commands.reencode import VideoError, count_packets, reencode, size_of_copy
 from hcml.data.video import read_frames
 from tests.benchmarks.tree import avi, decode, encode
 

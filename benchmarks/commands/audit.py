@@ -1,7 +1,7 @@
 """Reads prepared videos as training will, and writes down which must not be used: DIR/quarantine/VERSION.csv.
 
-Each video is decoded from its first frame on (PyAV, the oracle) and read by index with the decoder that runs use; see
-benchmarks/examine.py. Decoders work in processes of their own: a crash or a hang is that video's failure alone.
+Each video is decoded from its first frame on (PyAV, the oracle) and read by index with the decoder that runs use (see
+examine.py). Decoders work in processes of their own: a crash or a hang is that video's failure alone.
 """
 
 from __future__ import annotations
@@ -14,15 +14,23 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.examine import PATTERNS, UNGUARDED, Case, Finding, examine, reader_of
-from benchmarks.frames import INDEX, SHARDS
-from benchmarks.isolate import Lost, run_isolated
-from benchmarks.layout import ORIGINAL, Layout, PrepareError, check_root, check_version, locked, prepare_command
-from benchmarks.ledger import Ledger, Row, open_ledger, read_ledger
+from benchmarks.commands.examine import PATTERNS, UNGUARDED, Case, Finding, examine, reader_of
+from benchmarks.commands.frames import INDEX, SHARDS
+from benchmarks.commands.isolate import Lost, run_isolated
+from benchmarks.commands.layout import (
+    ORIGINAL,
+    Layout,
+    PrepareError,
+    check_root,
+    check_version,
+    locked,
+    prepare_command,
+)
+from benchmarks.commands.ledger import Ledger, Row, open_ledger, read_ledger
+from benchmarks.commands.prepare import cut_short
+from benchmarks.commands.prepared import check_annotations, load_subset, read_quarantine, write_quarantine
+from benchmarks.commands.progress import Lines, Say, quiet
 from benchmarks.official import SUBSETS, Official
-from benchmarks.prepare import cut_short
-from benchmarks.prepared import check_annotations, load_subset, read_quarantine, write_quarantine
-from benchmarks.progress import Lines, Say, quiet
 from hcml.data.manifest import VideoEntry
 
 TIME_LIMIT = 120.0

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.frames import SHARDS, frame_files, packed_frames
-from benchmarks.isolate import Lost, run_isolated
-from benchmarks.layout import (
+from benchmarks.commands.frames import SHARDS, frame_files, packed_frames
+from benchmarks.commands.isolate import Lost, run_isolated
+from benchmarks.commands.layout import (
     ORIGINAL,
     Layout,
     PrepareError,
@@ -22,12 +22,20 @@ from benchmarks.layout import (
     locked,
     writing,
 )
-from benchmarks.ledger import Row, open_ledger, read_ledger
-from benchmarks.locate import Located, locate
-from benchmarks.manifests import write_manifests
+from benchmarks.commands.ledger import Row, open_ledger, read_ledger
+from benchmarks.commands.locate import Located, locate
+from benchmarks.commands.manifests import write_manifests
+from benchmarks.commands.progress import Lines, Say, percent, quiet
+from benchmarks.commands.reencode import (
+    Counted,
+    Settings,
+    count_decoded,
+    count_packets,
+    libraries,
+    lost_frames,
+    reencode,
+)
 from benchmarks.official import AnnotationError, ListedVideo, Listing, Official
-from benchmarks.progress import Lines, Say, percent, quiet
-from benchmarks.reencode import Counted, Settings, count_decoded, count_packets, libraries, lost_frames, reencode
 from hcml.data.container import VideoError
 
 TIME_LIMIT = 1800.0

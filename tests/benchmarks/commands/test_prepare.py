@@ -9,12 +9,12 @@ import av
 import numpy as np
 import pytest
 
-from benchmarks.examine import UNGUARDED, reader_of
-from benchmarks.layout import Layout, PrepareError
-from benchmarks.ledger import read_ledger
+from benchmarks.commands.examine import UNGUARDED, reader_of
+from benchmarks.commands.layout import Layout, PrepareError
+from benchmarks.commands.ledger import read_ledger
+from benchmarks.commands.prepare import prepare
+from benchmarks.commands.prepared import load_prepared
 from benchmarks.official import AnnotationError
-from benchmarks.prepare import prepare
-from benchmarks.prepared import load_prepared
 from hcml.data.video import read_frames
 from tests.benchmarks.tree import FRAMES, HARD, TOY, Toy, avi, cut_short, decode, encode, grow, run, write_lists
 

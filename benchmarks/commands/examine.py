@@ -13,9 +13,9 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.compare import Wrong, distance_to, reduced, wrong_frames
-from benchmarks.frames import images_of
-from benchmarks.reencode import decoded, header_of, lost_frames
+from benchmarks.commands.compare import Wrong, distance_to, reduced, wrong_frames
+from benchmarks.commands.frames import images_of
+from benchmarks.commands.reencode import decoded, header_of, lost_frames
 from hcml.data.container import VideoError, check_file, pyav_errors, video_stream
 from hcml.data.video import READERS
 

@@ -18,13 +18,13 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.frames import INDEX, SHARDS, frame_files
-from benchmarks.isolate import Lost, run_isolated
-from benchmarks.layout import PrepareError, cannot_write, check_room, check_root, locked, writing
-from benchmarks.locate import locate
+from benchmarks.commands.frames import INDEX, SHARDS, frame_files
+from benchmarks.commands.isolate import Lost, run_isolated
+from benchmarks.commands.layout import PrepareError, cannot_write, check_room, check_root, locked, writing
+from benchmarks.commands.locate import locate
+from benchmarks.commands.prepare import listings_of
+from benchmarks.commands.progress import Lines, Say, duration, quiet
 from benchmarks.official import ListedVideo, Official
-from benchmarks.prepare import listings_of
-from benchmarks.progress import Lines, Say, duration, quiet
 from hcml.data.container import VideoError
 
 FORMAT = "1"
