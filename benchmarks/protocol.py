@@ -127,7 +127,7 @@ def named() -> dict[str, Protocol]:
 
 
 def protocol_of(test: TestRun, flip: str, directed: bool) -> Protocol:
-    """The protocol of a test of weights that were trained with `flip`; its name, or `custom`, follows from its values."""
+    """The protocol of a test of weights that were trained with `flip`; its name follows from its values."""
     sampling, transform = test.sampling, test.transform
     found = Protocol(
         name=CUSTOM,

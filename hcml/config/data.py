@@ -81,8 +81,8 @@ class TransformConfig:
     scale: list[float] = field(default_factory=lambda: [1.0, 1.0])
     """Area range of the random resized crop in training; [1, 1] = a plain random crop of `crop_size`."""
     multiscale: list[float] = field(default_factory=list)
-    """Sides of the training crop as shares of the short side (TSM: [1, 0.875, 0.75, 0.66]), width and height at most one
-    step apart, at one of 13 fixed places; [] = `scale` decides."""
+    """Sides of the training crop as shares of the short side (TSM: [1, 0.875, 0.75, 0.66]), width and height at most
+    one step apart, at one of 13 fixed places; [] = `scale` decides."""
     flip: str = "none"
     """none | horizontal | mapped: random mirroring in training. horizontal is refused where classes depend on left and
     right; mapped gives a mirrored video the label of the mirrored class."""

@@ -124,8 +124,8 @@ class TestRun:
     within_group: bool = False
     compute: ComputeConfig = field(default_factory=ComputeConfig)
     protocol: dict[str, Any] = field(default_factory=dict)
-    """The whole protocol (benchmarks/protocol.py) as plain types, its name and the flip of the training included: copied
-    for tables to read, no part of the identity."""
+    """The whole protocol (benchmarks/protocol.py) as plain types, its name and the flip of the training included: for
+    tables to read, no part of the identity."""
 
     phase = "test"
 
@@ -133,8 +133,8 @@ class TestRun:
         at_least("test.num_clips", self.num_clips, 1)
         if self.num_crops not in (1, 3, 5, 10):
             raise ConfigError(
-                f"test.num_crops={self.num_crops} must be 1 (centre), 3 (along the longer side), 5 (corners and centre) "
-                "or 10 (these and their mirrors)"
+                f"test.num_crops={self.num_crops} must be 1 (centre), 3 (along the longer side), 5 (corners and "
+                "centre) or 10 (these and their mirrors)"
             )
         choice("test.average", self.average, ("softmax", "logits"))
         choice("test.metric", self.metric, ("video", "clip"))

@@ -1,8 +1,8 @@
 """Several processes of one run, as `torchrun` starts them: who does what, and how all of them end together.
 
-A run is told its place by RANK and WORLD_SIZE in the environment. Processes meet through the store that torch.distributed
-keeps, and gather through gloo. A process that fails says so in the store, and the others then fail too, with its
-traceback: nobody waits for results that will never come.
+A run is told its place by RANK and WORLD_SIZE in the environment. Processes meet through the store of
+torch.distributed, and gather through gloo. A process that fails says so in the store, and the others then fail too,
+with its traceback: nobody waits for results that will never come. (One that is killed cannot: torchrun then ends all.)
 """
 
 from __future__ import annotations

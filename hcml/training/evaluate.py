@@ -55,7 +55,7 @@ class Prediction:
 
 def metrics_of(predictions: list[Prediction], total: int, metric: str = "video") -> dict[str, float]:
     """Per cent over the readable videos (``top1``, ``top5``) and, an unreadable or missing one counting as wrong, over
-    all ``total`` videos (``top1_all``, ``top5_all``). With ``metric='clip'`` each video counts by its share of clips."""
+    all ``total`` videos (``top1_all``, ``top5_all``). With ``metric='clip'`` a video counts by its share of clips."""
     found = {"videos": float(total), "readable": float(len(predictions))}
     for name, k in (("top1", 1), ("top5", 5)):
         if metric == "clip":
