@@ -46,7 +46,7 @@ def per_cent(summary: Summary) -> str:
 
 def _interval(arm: Arm, top1: float, videos: str) -> tuple[float, float] | None:
     trials = arm.values(videos)
-    if len(trials) != 1:
+    if len(trials) != 1 or arm.values("test.metric") == ["clip"]:  # clips of one video are no independent trials
         return None
     try:
         low, high = clopper_pearson(successes(top1, int(trials[0])), int(trials[0]))
