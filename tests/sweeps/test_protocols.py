@@ -68,7 +68,7 @@ def test_later_overrides_hold_and_make_it_custom(settings):
 
 def test_a_run_is_its_values_whatever_their_name(settings):
     by_name = leaf(settings, "protocol=tsm_accurate")
-    by_hand = tested(
+    by_hand = leaf(
         settings,
         "num_frames=8",
         "input_size=224",
