@@ -200,8 +200,8 @@ def _frozen_columns(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _file_digest(record: Mapping[str, Any]) -> str:
-    """First digits of the hash of the weights file that a frozen network was given; '' if it was not given one."""
-    if dig(record["config"], "features") is None:
+    """First digits of the hash of the weights file that is measured or tested as it is; '' if none was given."""
+    if dig(record["config"], "features") is None and (record["phase"] != "test" or record["lineage"]):
         return ""
     return str(dig(record["environment"], "pretrained_weights.sha256") or "")[:8]
 

@@ -25,8 +25,7 @@ def assemble(
     """
     config, benchmark = frozen["config"], frozen["config"]["benchmark"]
     seeds = [c["seed"] for c in (config, *(ancestor["config"] for ancestor in lineage)) if "seed" in c]
-    tested = returned.get("tested", {})  # weights from a file have no ancestors to ask
-    seeds = seeds or [tested["config"].get("seed", 0)]
+    seeds = seeds or [returned["seed"]]  # of tested weights from a file, which have no ancestors to ask
     unreadable, ids = returned["unreadable"], returned["unreadable_ids"]
     chance, group_chance = chances(data.test, bool(config.get("within_group", False)))
     numbers = returned["metrics"] | {f"train_{name}": value for name, value in returned.get("train", {}).items()}
@@ -51,7 +50,7 @@ def assemble(
             for alarm in returned.get("alarms", [])
         ],
         "code": {"fingerprint": code["fingerprint"], "commit": code["commit"] or None, "dirty": bool(code["dirty"])},
-        "environment": {**machine, "pretrained_weights": returned.get("weights")} | _hash_of(tested),
+        "environment": {**machine, "pretrained_weights": returned.get("weights")},
         "data": {
             "benchmark": benchmark["name"],
             "version": benchmark["version"],
@@ -71,10 +70,6 @@ def assemble(
         "command": list(frozen["command"]),
         "profile": frozen["profile"],
     }
-
-
-def _hash_of(tested: Mapping[str, Any]) -> dict[str, str]:
-    return {"tested_weights_sha256": tested["sha256"]} if tested else {}
 
 
 def _counted(values: Mapping[str, float]) -> dict[str, float]:

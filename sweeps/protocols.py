@@ -124,15 +124,15 @@ def finetuned(settings: Mapping[str, Any]) -> dict[str, Any] | None:
 
 @lru_cache(maxsize=32)
 def _contents(path: Path, changed: int, size: int) -> tuple[str, dict[str, Any]]:
-    """(phase, configuration) of a weights.pt; read once, however many jobs of a sweep name it."""
-    from hcml.training.checkpoint import CheckpointError
-    from hcml.training.transfer import read_weights
+    """(phase, configuration) of a weights.pt; read once, however many jobs of a sweep name it. What is no weights.pt is
+    refused by the run that would start from it."""
+    from hcml.training.checkpoint import CheckpointError, read_file
 
     try:
-        payload = read_weights(path, "finetune", "pretrain")
+        payload = read_file(path)
     except CheckpointError as error:
         raise ConfigError(f"checkpoint={path}: {error}") from error
-    return payload["phase"], payload["config"]
+    return str(payload.get("phase", "")), payload.get("config", {})
 
 
 def check_tested(config: Mapping[str, Any], model: ModelConfig, benchmark: BenchmarkConfig, source: str) -> None:

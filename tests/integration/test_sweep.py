@@ -103,7 +103,7 @@ def test_fine_tuned_weights_from_a_file_are_tested_and_nothing_else_runs(home):
     record = max((home / "runs/test").glob("*/record.json"), key=lambda path: path.stat().st_mtime)
     made = json.loads(record.read_text())
     assert made["parent"] is None and made["seed"] == 0  # of the run that made the weights
-    assert len(made["environment"]["tested_weights_sha256"]) == 64
+    assert len(made["environment"]["pretrained_weights"]["sha256"]) == 64
     (other,) = (home / "runs/test").glob("resnet18-l0-scratch-s0-1x1-*/predictions.csv")
     assert (record.parent / "predictions.csv").read_bytes() == other.read_bytes()
 

@@ -57,6 +57,15 @@ def test_weights_from_a_file_are_not_taken_for_no_pretraining(make: Any, tmp_pat
     assert set(collect(tmp_path)["pretraining"]) == {"from a file"}
 
 
+def test_tests_of_two_files_are_two_rows(make: Any, tmp_path: Path) -> None:
+    for digit in "ab":
+        test = make.runs(pretraining="none")["test"] | {"parent": None, "lineage": [], "lineage_configs": {}}
+        test["run_id"] = digit * 64
+        test["environment"]["pretrained_weights"] = {"sha256": digit * 64}
+        make.save(tmp_path, {"test": test})
+    assert sorted(collect(tmp_path)["pretraining"]) == ["file aaaaaaaa", "file bbbbbbbb"]
+
+
 def test_visible_targets_and_views_to_come_are_said(make: Any, frame_of: Callable[..., pd.DataFrame]) -> None:
     looks = {f"{phase}.model.motion.pairing": "lookahead" for phase in ("pretrain", "finetune", "test")}
     shifts = {

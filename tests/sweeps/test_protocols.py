@@ -7,11 +7,14 @@ import os
 import subprocess
 import sys
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import pytest
 
+from benchmarks import module_of
 from benchmarks.protocol import named
 from hcml.config import Runtime, to_dict
+from hcml.data.manifest import Manifest
 from hcml.model import build_model
 from hcml.training.transfer import save_weights
 from sweeps.identity import identity
@@ -54,6 +57,37 @@ def test_mirrored_crops_are_refused_where_left_and_right_are_classes(settings, n
 @pytest.mark.parametrize("profile", ["quick", "full"])
 def test_what_the_profiles_do_is_the_protocol_own(settings, profile):
     assert leaf(settings, f"profile={profile}").config.protocol["name"] == "own"
+
+
+def test_left_and_right_of_something_something_are_mirrored_with_their_labels(settings):
+    """Every class whose name says left or right has its partner; all others stay what they are."""
+    for name in ("sthv1", "sthv2"):
+        benchmark = module_of(name)
+        classes = benchmark.classes()
+        pairs = [[classes.index(side) for side in pair] for pair in benchmark.mirrored]
+        manifest = Manifest(name, "original", "val", "test", Path("."), classes, mirror=pairs)
+        for label, text in enumerate(classes):
+            other = classes[manifest.mirrored_label(label)]
+            assert manifest.mirrored_label(manifest.mirrored_label(label)) == label
+            sides = {"left": "right", "right": "left"}
+            swapped = " ".join(sides.get(word, word) for word in text.split())
+            assert other == (swapped if swapped in classes else text)
+        assert len(pairs) == 3
+        job = (*PLAIN, f"benchmark={name}", "benchmark.decoder=decord", "benchmark.train_per_class=0")
+        mapped = leaf(settings, *job, "protocol=tsm_efficient", "finetune.transform.flip=mapped").config
+        assert mapped.protocol["flip"] == "mapped" and mapped.protocol["name"] == "custom"
+        assert leaf(settings, *job, "protocol=tsm_efficient").config.protocol["name"] == "tsm_efficient"
+        with pytest.raises(ConfigProblems, match="set transform.flip=mapped or none"):
+            leaf(settings, *job, "finetune.transform.flip=horizontal")
+
+
+@pytest.mark.parametrize("name", ["kinetics400", "ucf101", "hmdb51"])
+def test_elsewhere_the_flip_of_a_protocol_is_horizontal(settings, name):
+    job = (*PLAIN, f"benchmark={name}", "benchmark.train_per_class=0", "benchmark.test_per_class=0")
+    finetune, test = resolve(settings(*job, "protocol=tsn_25x10"))
+    assert finetune.config.transform.flip == test.config.protocol["flip"] == "horizontal"
+    assert test.config.protocol["name"] == "tsn_25x10" and test.config.num_crops == 10
+    assert (finetune.config.sampling.num_frames, test.config.sampling.num_frames) == (3, 25)
 
 
 def test_later_overrides_hold_and_make_it_custom(settings):
