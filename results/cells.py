@@ -46,7 +46,7 @@ def per_cent(summary: Summary) -> str:
 
 def _interval(arm: Arm, top1: float, videos: str) -> tuple[float, float] | None:
     trials = arm.values(videos)
-    if len(trials) != 1:
+    if len(trials) != 1 or arm.values("test.metric") == ["clip"]:  # clips of one video are no independent trials
         return None
     try:
         low, high = clopper_pearson(successes(top1, int(trials[0])), int(trials[0]))
@@ -93,6 +93,7 @@ def origin(arms: Sequence[Arm]) -> str:
     names: dict[str, Callable[[Any], str]] = {
         "benchmark": str,
         "profile": lambda value: f"profile {value}",
+        "protocol_name": lambda value: f"protocol {value}",
         "protocol": str,
         "decoder": str,
         "manifest_test": lambda value: f"test manifest {value[:8]}",
@@ -153,6 +154,9 @@ def _notes_on_run(run: dict[str, Any]) -> list[str]:
         notes.append(
             f"{name}: {total} of the {int(expected)} test videos of the benchmark ({100 * total / expected:.1f} %)."
         )
+    coverage, needed = (run.get(key) for key in ("metric.coverage", "test.coverage"))
+    if coverage is not None and needed is not None and coverage < 100 * needed:  # nan < x is never true
+        notes.append(f"{name}: incomparable (coverage {coverage:.1f} % < {100 * needed:g} %).")
     if run.get("alarms"):
         notes.append(f"{name}: alarm: {run['alarms']}.")
     return notes

@@ -37,7 +37,8 @@ def row_of(record: Mapping[str, Any]) -> dict[str, Any]:
         row["pretraining"] = f"file {digest}"  # two files are two rows
     row["pretrain_id"] = pretrain_id(record)
     row |= _origin_columns(record)
-    row["protocol"] = protocol(record["config"])
+    row["protocol"] = protocol(record["config"], dig(phases, "finetune.transform.flip"))
+    row["protocol_name"] = dig(record, "config.protocol.name")
     row["chance"] = record["chance"]
     for prefix, numbers in (("metric", "metrics"), ("group_chance", "group_chance"), ("cost", "cost")):
         row |= {f"{prefix}.{name}": value for name, value in record[numbers].items()}
@@ -49,7 +50,8 @@ def row_of(record: Mapping[str, Any]) -> dict[str, Any]:
     row["alarms"] = "; ".join(record["alarms"])
     for phase, config in phases.items():
         row |= {f"{phase}.{key}": value for key, value in flat(config).items() if key not in ("seed", "phase")}
-    return {name: value for name, value in row.items() if name not in NOT_READ}
+    # the protocol's values are those of the test's own keys
+    return {n: value for n, value in row.items() if n not in NOT_READ and not n.startswith("test.protocol")}
 
 
 def _mean(values: list[float | None]) -> float | None:
@@ -85,18 +87,22 @@ def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return found
 
 
-def protocol(config: Mapping[str, Any]) -> str:
-    """How clips are taken from videos and shown to the network: results under two protocols are two results."""
+def protocol(config: Mapping[str, Any], flip: str | None = None) -> str:
+    """How clips are taken from videos, shown to the network and scored: results under two protocols are two results.
+
+    `flip` is that of the training, where the run's own configuration does not say it. Records that say nothing of an
+    average, a metric or a checkpoint are of before these could be chosen.
+    """
     sampling, transform = dig(config, "sampling") or {}, dig(config, "transform") or {}
-    frames = sampling.get("num_frames", "?")
-    window = f"dense {frames}x{sampling.get('frame_stride', '?')}"
-    parts = [f"uniform {frames}" if sampling.get("mode") == "uniform" else window]
+    parts = [_frames(sampling)]
     views = dig(config, "features") or (config if config.get("phase") == "test" else None)
     if views is not None:
         parts.append(f"{views.get('num_clips', '?')}x{views.get('num_crops', '?')} views")
     resize = transform.get("resize")
     parts.append((f"resize {resize} " if resize else "") + f"crop {transform.get('crop_size', '?')}")
     parts.append(f"short videos {sampling.get('short_video', '?')}")
+    if config.get("phase") == "test":
+        parts += _scoring(config, flip)
     parts.append(f"split {dig(config, 'benchmark.split') or '?'}")
     if views is not None and dig(config, "benchmark.test_per_class"):
         parts.append(f"{dig(config, 'benchmark.test_per_class')} test videos a class")
@@ -105,6 +111,36 @@ def protocol(config: Mapping[str, Any]) -> str:
     if config.get("within_group"):
         parts.append("group given")
     return ", ".join(parts)
+
+
+def _frames(sampling: Mapping[str, Any]) -> str:
+    frames = sampling.get("num_frames", "?")
+    if sampling.get("mode") == "uniform":
+        rule = sampling.get("rule") or "parts"
+        return f"uniform {frames}" + ("" if rule == "parts" else f" by {rule}")
+    text = f"dense {frames}x{sampling.get('frame_stride', '?')}"
+    if window := sampling.get("window"):
+        text += f" of {window}"
+    first = sampling.get("first_frame", -1)
+    return text if first < 0 else f"{text} from {first}"
+
+
+def _scoring(config: Mapping[str, Any], flip: str | None) -> list[str]:
+    """What else of a test moves its number."""
+    flip = dig(config, "protocol.flip") or flip or "?"
+    needed = config.get("coverage")
+    parts = [
+        f"mean of {config.get('average', 'softmax')}",
+        f"top-1 of a {config.get('metric', 'video')}",
+        f"{config.get('selection', 'last')} checkpoint",
+        f"trained with flip {flip}",
+        "any coverage" if needed is None else f"coverage {100 * needed:g} %",
+    ]
+    trained = dig(config, "model.num_frames"), dig(config, "model.input_size")
+    tested = dig(config, "sampling.num_frames"), dig(config, "transform.crop_size")
+    if None not in trained and trained != tested:
+        parts.append(f"trained on {trained[0]} frames of {trained[1]} px")
+    return parts
 
 
 def _model_columns(model: Mapping[str, Any]) -> dict[str, Any]:
@@ -164,8 +200,8 @@ def _frozen_columns(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _file_digest(record: Mapping[str, Any]) -> str:
-    """First digits of the hash of the weights file that a frozen network was given; '' if it was not given one."""
-    if dig(record["config"], "features") is None:
+    """First digits of the hash of the weights file that is measured or tested as it is; '' if none was given."""
+    if dig(record["config"], "features") is None and (record["phase"] != "test" or record["lineage"]):
         return ""
     return str(dig(record["environment"], "pretrained_weights.sha256") or "")[:8]
 

@@ -25,6 +25,7 @@ def assemble(
     """
     config, benchmark = frozen["config"], frozen["config"]["benchmark"]
     seeds = [c["seed"] for c in (config, *(ancestor["config"] for ancestor in lineage)) if "seed" in c]
+    seeds = seeds or [returned["seed"]]  # of tested weights from a file, which have no ancestors to ask
     unreadable, ids = returned["unreadable"], returned["unreadable_ids"]
     chance, group_chance = chances(data.test, bool(config.get("within_group", False)))
     numbers = returned["metrics"] | {f"train_{name}": value for name, value in returned.get("train", {}).items()}

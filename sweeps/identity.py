@@ -14,7 +14,7 @@ from hcml.config import ConfigError, FinetuneRun, ProbeRun, RetrievalRun, RunCon
 NOT_READ = {
     "pretrain": ("benchmark.test_per_class",),
     "finetune": ("benchmark.test_per_class",),
-    "test": ("benchmark.train_per_class",),
+    "test": ("benchmark.train_per_class", "protocol"),
     "probe": (),
     "retrieval": (),
 }

@@ -2,6 +2,9 @@
 
 The folder's config.json says everything; status.json tells how it went, and so does the exit code: 0 done, 1 failed,
 2 the folder cannot be used, 73 another process is in it, 74 it was taken over, 75 preempted (start it again to go on).
+
+A test can be shared by several processes: `torchrun --nproc-per-node 3 -m sweeps.job FOLDER`. The first of them holds
+the folder and writes; the predictions are the same for any number.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hcml.config import (
     BenchmarkConfig,
@@ -34,6 +37,9 @@ from sweeps.leaks import check_leaks, trained_on
 from sweeps.lock import FolderLock, Locked, write_json
 from sweeps.provenance import ROOT, environment, fingerprint
 from sweeps.store import FolderError, Store, now, read_json
+
+if TYPE_CHECKING:
+    from hcml.training.distributed import World
 
 log = logging.getLogger(__name__)
 
@@ -134,7 +140,17 @@ def main(arguments: list[str] | None = None, work: Work | None = None) -> int:
     except (FolderError, ConfigError) as error:
         print(error, file=sys.stderr)
         return UNUSABLE
+    rank, size = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+    if size > 1 and job.config.phase != "test":
+        print(
+            f"WORLD_SIZE={size}: only tests can be shared by several processes, this is a {job.config.phase} run; "
+            "start it as one process (python -m sweeps.job FOLDER)",
+            file=sys.stderr,
+        )
+        return UNUSABLE
     _listen()
+    if rank:
+        return follow(job, work or carry_out, rank)
     try:
         beat = job.runtime.heartbeat
         with FolderLock(job.folder, beat, beat=lambda: job.write_status("running"), wait=LOCK_WAIT):
@@ -185,8 +201,30 @@ def execute(job: Assignment, work: Work) -> int:
     return DONE
 
 
+def follow(job: Assignment, work: Work, rank: int) -> int:
+    """Do the part of a process that is not the first of its run: nothing is written to the folder."""
+    text = f"%(asctime)s rank {rank} %(levelname)s %(name)s: %(message)s"
+    logging.basicConfig(level=logging.INFO, format=text, stream=sys.stdout, force=True)
+    faulthandler.enable()
+    try:
+        work(job)
+    except KeyboardInterrupt:
+        return PREEMPTED
+    except Exception:
+        log.error("failed:\n%s", traceback.format_exc().rstrip())
+        return FAILED
+    return DONE
+
+
 def carry_out(job: Assignment) -> dict[str, Any]:
-    """Load the data, execute the phase, and return the record (without its times)."""
+    """Load the data, execute the phase, and return the record (without its times; {} but from the first process)."""
+    from hcml.training.distributed import joined
+
+    with joined() as world:
+        return _carry_out(job, world)
+
+
+def _carry_out(job: Assignment, world: World) -> dict[str, Any]:
     code, frozen = fingerprint(ROOT), job.frozen["frozen"]["fingerprint"]
     if code != frozen:
         raise FolderError(
@@ -222,7 +260,9 @@ def carry_out(job: Assignment) -> dict[str, Any]:
     elif isinstance(config, RetrievalRun):
         returned = run_retrieval(config, *around, parent=parent, on_step=job.count)
     elif parent is not None:
-        returned = run_test(config, *around, parent=parent, on_step=job.count)
+        returned = run_test(config, *around, parent=parent, on_step=job.count, world=world)
+        if not returned:
+            return {}
     else:
         raise FolderError(f"{job.folder} tests no fine-tuning run: its config.json names no parent")
     machine = environment(job.runtime.device, config.compute.threads)

@@ -24,8 +24,8 @@ from hcml.config import (
     PretrainRun,
     SamplingConfig,
     TestRun,
-    TransformConfig,
 )
+from sweeps import protocols
 from sweeps.frozen import FROZEN, frozen_run
 from sweeps.identity import PlannedRun, file_hash, planned
 from sweeps.parts import Settings, benchmark_of, check_batch, held_out_of, model_of, num_classes_of, objective_of
@@ -90,18 +90,22 @@ def resolve(settings: Settings) -> list[PlannedRun]:
     problems = _Problems()
     problems.take(_check_choices, settings)
     problems.check()
-    problems.take(_check_start, settings)
+    tested = problems.take(protocols.finetuned, settings)
+    if tested is None:
+        problems.take(_check_start, settings)
     benchmark = problems.take(benchmark_of, settings["benchmark"])
     common = _Common(
         model=problems.take(model_of, settings, 2 if benchmark is None else num_classes_of(benchmark)),
         benchmark=benchmark,
         objective=problems.take(objective_of, settings["objective"], settings["levels"] if _reads(settings) else 0),
         compute=problems.take(lambda: ComputeConfig(**settings["compute"])),
-        parts={phase: _parts(phase, settings, problems) for phase in PHASES[settings["phase"]]},
+        parts={phase: _parts(phase, settings, problems) for phase in _phases(settings, tested is not None)},
     )
     problems.check()
 
     runs: list[PlannedRun] = []
+    if tested is not None:
+        return [_tested(tested, settings, common, problems)]
     init, parent, weights = settings["init"], None, ""
     if init == "run" and settings["levels"] == 0 and not settings["checkpoint"]:
         init = "weights" if common.model.backbone.pretrained else "scratch"
@@ -120,12 +124,28 @@ def resolve(settings: Settings) -> list[PlannedRun]:
         runs.append(planned(frozen, parent, weights))
     elif settings["phase"] != "pretrain":
         finetune = problems.take(_finetune, settings, init, common)
-        test = problems.take(_test, settings, common) if settings["phase"] == "test" else None
+        flip = common.parts["finetune"]["transform"].flip
+        test = problems.take(_test, settings, common, flip) if settings["phase"] == "test" else None
         problems.check()
         runs.append(planned(finetune, parent, weights))
         if test is not None:
             runs.append(planned(test, runs[-1].run_id, prefix=runs[-1].slug))
     return runs
+
+
+def _phases(settings: Settings, tested: bool) -> tuple[str, ...]:
+    """The phases whose settings the job reads; `tested`: its weights are given."""
+    return ("test",) if tested else PHASES[settings["phase"]]
+
+
+def _tested(config: dict[str, Any], settings: Settings, common: _Common, problems: _Problems) -> PlannedRun:
+    """The test of a file of weights, which a fine-tuning run of `config` wrote."""
+    weights = str(Path(settings["checkpoint"]).expanduser().resolve())
+    problems.take(protocols.check_tested, config, common.model, common.benchmark, weights)
+    test = problems.take(_test, settings, common, config["transform"]["flip"])
+    digest = problems.take(file_hash, weights, "checkpoint")
+    problems.check()
+    return planned(test, f"sha256:{digest}", weights)
 
 
 def _reads(settings: Settings) -> bool:
@@ -159,7 +179,7 @@ def _check_start(settings: Settings) -> None:
 
 
 def _parts(phase: str, settings: Settings, problems: _Problems) -> dict[str, Any]:
-    classes: dict[str, type] = {"sampling": SamplingConfig, "transform": TransformConfig}
+    classes: dict[str, type] = {"sampling": SamplingConfig}
     if phase in ("pretrain", "finetune"):
         classes |= {"length": LengthConfig, "optim": OptimConfig}
     given = settings[phase]
@@ -167,9 +187,12 @@ def _parts(phase: str, settings: Settings, problems: _Problems) -> dict[str, Any
         key: problems.take(lambda key=key, cls=cls: cls(**given[key]), where=f"{phase}: ")
         for key, cls in classes.items()
     }
-    if parts.get("length") is not None:
-        benchmark = problems.take(benchmark_of, given.get("benchmark") or settings["benchmark"])
-        if benchmark is not None:
+    parts["transform"] = None
+    benchmark = problems.take(benchmark_of, given.get("benchmark") or settings["benchmark"])
+    if benchmark is not None:
+        make = protocols.transform_of
+        parts["transform"] = problems.take(make, given["transform"], benchmark, where=f"{phase}: ")
+        if parts.get("length") is not None:
             problems.take(check_batch, phase, parts["length"], benchmark)
     return parts
 
@@ -227,15 +250,15 @@ def _finetune(settings: Settings, init: str, common: _Common) -> FinetuneRun:
     )
 
 
-def _test(settings: Settings, common: _Common) -> TestRun:
+def _test(settings: Settings, common: _Common, flip: str) -> TestRun:
     section = settings["test"]
-    return TestRun(
+    values = ("num_clips", "num_crops", "average", "metric", "selection", "coverage", "batch_size")
+    test = TestRun(
         model=common.model,
         benchmark=common.benchmark,
-        num_clips=section["num_clips"],
-        num_crops=section["num_crops"],
-        batch_size=section["batch_size"],
         within_group=settings["benchmark"]["within_group"],
         compute=common.compute,
+        **{name: section[name] for name in values},
         **common.parts["test"],
     )
+    return protocols.with_protocol(test, flip)

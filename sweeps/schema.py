@@ -31,6 +31,7 @@ from hcml.config import (
     TemporalConfig,
     TransformConfig,
 )
+from sweeps import protocols
 
 
 @dataclass
@@ -77,6 +78,10 @@ class FinetuneSection:
 class TestSection:
     num_clips: int = 1
     num_crops: int = 1
+    average: str = "softmax"
+    metric: str = "video"
+    selection: str = "last"
+    coverage: float = 0.97
     batch_size: int = 16
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
     transform: TransformConfig = field(default_factory=TransformConfig)
@@ -136,7 +141,8 @@ class ExperimentConfig:
     init: str = "run"
     """run (self-supervised pretraining first) | scratch | weights (`backbone.pretrained`)."""
     checkpoint: str = ""
-    """A weights.pt to fine-tune from or to measure, in place of running the pretraining (init=run)."""
+    """A weights.pt in place of running what made it: of a pretraining, to fine-tune from or to measure (init=run); with
+    phase=test also of a fine-tuning, to be tested as it is."""
     levels: int = 3
     num_frames: int = 8
     input_size: int = 48
@@ -165,8 +171,9 @@ class ExperimentConfig:
 
 
 def register() -> None:
-    """Make the schema known to Hydra as `base_config` (idempotent)."""
+    """Make the schema known to Hydra as `base_config`, and the named protocols (idempotent)."""
     ConfigStore.instance().store(name="base_config", node=ExperimentConfig)
+    protocols.register()
 
 
 def unknown_keys(settings: Mapping[str, Any], known: type = ExperimentConfig, where: str = "") -> Iterator[str]:

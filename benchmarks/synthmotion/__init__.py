@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 
 GROUPS: dict[str, list[int]] = {tier: [CLASSES.index(name) for name in names] for tier, names in TIERS.items()}
 """Tier -> class indices, as in Manifest.groups."""
-
+directed = True
+"""Classes depend on left and right, so a flip would give videos the label of another class."""
 
 SPLITS = ("all", *TIERS)
 """all: the sixteen classes of all tiers; the name of a tier: its four classes alone."""

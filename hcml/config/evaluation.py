@@ -46,7 +46,7 @@ class _FrozenRun:
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
     transform: TransformConfig = field(default_factory=TransformConfig)
     batch_size: int = 16
-    """Videos of a step."""
+    """Views of a step."""
     within_group: bool = False
     compute: ComputeConfig = field(default_factory=ComputeConfig)
     seed: int = 0

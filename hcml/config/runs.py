@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from hcml.config.base import ConfigError, at_least, choice
 from hcml.config.clip import check_clip
@@ -97,7 +98,11 @@ class FinetuneRun:
 
 @dataclass
 class TestRun:
-    """Testing with views, a phase of its own, of the last checkpoint of a fine-tuning run (its parent)."""
+    """Testing with views, a phase of its own, of the last checkpoint of a fine-tuning run (its parent).
+
+    Frames and crops of the test may be others than those of the training: nothing in the network is tied to either, but
+    for backbones of a fixed size, which are refused when the network is there to be asked.
+    """
 
     model: ModelConfig
     benchmark: BenchmarkConfig
@@ -105,20 +110,47 @@ class TestRun:
     transform: TransformConfig = field(default_factory=TransformConfig)
     num_clips: int = 1
     num_crops: int = 1
-    """1 = centre, 3 = three crops along the longer side."""
+    """1 = centre, 3 = three crops along the longer side, 5 = corners and centre, 10 = these and their mirrors."""
+    average: str = "softmax"
+    """What of the views of a video is averaged: softmax (probabilities) | logits."""
+    metric: str = "video"
+    """What top-1 counts: video (all views averaged) | clip (each clip on its own, its crops averaged)."""
+    selection: str = "last"
+    """The checkpoint that is tested: last. Published results may use the best on the test set; this suite does not."""
+    coverage: float = 0.97
+    """Share of the listed videos that must be readable for the result to be comparable with others."""
     batch_size: int = 16
-    """Videos of a step."""
+    """Views of a step, and so of the memory it takes."""
     within_group: bool = False
     compute: ComputeConfig = field(default_factory=ComputeConfig)
+    protocol: dict[str, Any] = field(default_factory=dict)
+    """The whole protocol (benchmarks/protocol.py) as plain types, its name and the flip of the training included: for
+    tables to read, no part of the identity."""
 
     phase = "test"
 
     def __post_init__(self) -> None:
         at_least("test.num_clips", self.num_clips, 1)
-        if self.num_crops not in (1, 3):
-            raise ConfigError(f"test.num_crops={self.num_crops} must be 1 (centre) or 3 (along the longer side)")
+        if self.num_crops not in (1, 3, 5, 10):
+            raise ConfigError(
+                f"test.num_crops={self.num_crops} must be 1 (centre), 3 (along the longer side), 5 (corners and "
+                "centre) or 10 (these and their mirrors)"
+            )
+        choice("test.average", self.average, ("softmax", "logits"))
+        choice("test.metric", self.metric, ("video", "clip"))
+        if self.selection != "last":
+            raise ConfigError(
+                f"test.selection={self.selection!r}: only the last checkpoint is tested; one that was chosen by its "
+                "accuracy on the test videos is no measurement. Set test.selection=last"
+            )
+        if not 0 <= self.coverage <= 1:
+            raise ConfigError(f"test.coverage={self.coverage} is a share of the listed videos: 0 <= coverage <= 1")
         at_least("test.batch_size", self.batch_size, 1)
-        check_clip(self.model, self.sampling, self.transform, "test")
+        if self.sampling.rule == "tsm" and self.num_clips > 2:
+            raise ConfigError(
+                f"test.num_clips={self.num_clips}: sampling.rule=tsm has 1 clip or, twice sampled, 2; set "
+                "test.sampling.rule=parts"
+            )
 
 
 def _check_contrast(model: ModelConfig, objective: ObjectiveConfig) -> None:

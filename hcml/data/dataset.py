@@ -27,7 +27,8 @@ LENGTH_TOLERANCE = 0.02
 
 
 class ClipItem(TypedDict):
-    """A training clip. `replaced`: ids of unreadable videos in whose place this one stands."""
+    """A training clip. `replaced`: ids of unreadable videos in whose place this one stands; `label`: of the clip as it
+    is shown, so of the mirrored class where `transform.flip=mapped` has mirrored it."""
 
     clip: Tensor  # float32 [T, 3, h, w] in [0, 1]
     label: int
@@ -37,13 +38,13 @@ class ClipItem(TypedDict):
 
 
 class ViewItem(TypedDict):
-    """All views of a test video; an unreadable one has no views and its reason in `error`."""
+    """Views of a test video, of all its clips or of some; an unreadable one has no views and its reason in `error`."""
 
     views: Tensor  # float32 [V, T, 3, h, w] in [0, 1], clip-major; [0] if unreadable
     label: int
     group: int
     video_id: str
-    indices: NDArray[np.int64]  # [num_clips, T]
+    indices: NDArray[np.int64]  # [clips, T]
     error: str | None
 
 
@@ -113,6 +114,17 @@ class ClipDataset(_VideoDataset, Dataset[ClipItem]):
     def __post_init__(self) -> None:
         self.manifest = self.manifest.healthy()
         super().__post_init__()
+        flip, name = self.transform.flip, self.manifest.benchmark
+        if flip == "horizontal" and self.manifest.mirror:
+            raise ValueError(
+                f"transform.flip=horizontal would give mirrored videos of {name} the label of another class (its "
+                "classes depend on left and right): set transform.flip=mapped or none"
+            )
+        if flip == "mapped" and not self.manifest.mirror:
+            raise ValueError(
+                f"transform.flip=mapped needs to know which classes of {name} a mirror swaps, and its manifest names "
+                "none: set transform.flip=none, or horizontal where no class depends on left and right"
+            )
 
     def __getitem__(self, key: tuple[int, int]) -> ClipItem:
         """Raises :class:`VideoError` when the video and the 10 that follow it are all unreadable."""
@@ -131,9 +143,11 @@ class ClipDataset(_VideoDataset, Dataset[ClipItem]):
                 replaced.append(entry.video_id)
                 last = error
                 continue
+            clip, mirrored = train_transform(frames, self.transform, rng)
+            swap = mirrored and self.transform.flip == "mapped"
             return {
-                "clip": train_transform(frames, self.transform, rng),
-                "label": entry.label,
+                "clip": clip,
+                "label": self.manifest.mirrored_label(entry.label) if swap else entry.label,
                 "group": self._group(entry),
                 "video_id": entry.video_id,
                 "replaced": replaced,
@@ -147,27 +161,44 @@ class ClipDataset(_VideoDataset, Dataset[ClipItem]):
 
 @dataclass(eq=False)
 class ViewDataset(_VideoDataset, Dataset[ViewItem]):
-    """Test videos by index, each with V = `num_clips` x `num_crops` views. Never another video in place of one."""
+    """Test videos by index, each with V = `num_clips` x `num_crops` views. Never another video in place of one.
+
+    ValueError at construction as for :class:`ClipDataset`, and for mirrored crops (`num_crops=10`) where classes depend
+    on left and right.
+    """
 
     num_clips: int = 1
     num_crops: int = 1
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.num_crops == 10 and self.manifest.mirror:
+            raise ValueError(
+                f"num_crops=10 mirrors its crops, but classes of {self.manifest.benchmark} depend on left and right: "
+                "use num_crops=5 or 3"
+            )
+
     def __getitem__(self, index: int) -> ViewItem:
+        """All views of a video."""
+        return self.part(index, 0, self.num_clips)
+
+    def part(self, index: int, first: int, stop: int) -> ViewItem:
+        """The views of clips `first` .. `stop` - 1 of a video: so many views need not be in memory at once."""
         entry = self.manifest.entries[index]
-        shape = (self.num_clips, self.sampling.num_frames)
+        shape = (stop - first, self.sampling.num_frames)
         views, error = torch.zeros(0), None
         indices = np.zeros(shape, dtype=np.int64)
         try:
             with contextlib.closing(self._open(entry)) as reader:
-                indices = test_indices(self._length(entry, reader), self.sampling, self.num_clips)
-                # One call for all clips: what they share is decoded once.
+                indices = test_indices(self._length(entry, reader), self.sampling, self.num_clips)[first:stop]
+                # One call for all these clips: what they share is decoded once.
                 unique, inverse = np.unique(indices, return_inverse=True)
                 frames = reader.get(unique)
         except VideoError as failure:
             error = str(failure)
         else:
             crops = test_transform(frames, self.transform, self.num_crops)
-            # [num_crops, frames, ...] -> [num_clips, num_crops, T, ...] -> [V, T, ...]
+            # [num_crops, frames, ...] -> [clips, num_crops, T, ...] -> [V, T, ...]
             views = crops[:, torch.from_numpy(inverse.reshape(shape))].transpose(0, 1).flatten(0, 1)
         return {
             "views": views,

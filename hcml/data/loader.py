@@ -19,7 +19,10 @@ from torch import Tensor
 from hcml.data.dataset import ClipDataset, ViewDataset
 from hcml.data.stream import BatchSource, BatchStream, LoaderError
 
-__all__ = ["ClipBatch", "LoaderError", "ViewBatch", "stream_keys", "test_batches", "train_batches"]
+__all__ = ["ClipBatch", "LoaderError", "ViewBatch", "stream_keys", "test_batches", "train_batches", "view_units"]
+
+ViewKey = tuple[int, int, int]
+"""(index of a test video, its first clip, behind its last clip)."""
 
 
 class ClipBatch(TypedDict):
@@ -34,13 +37,14 @@ class ClipBatch(TypedDict):
 
 
 class ViewBatch(TypedDict):
-    """The readable ones of a batch of test videos, and (id, error) of the others."""
+    """The readable ones of a batch of test videos, and (id, error) of the others. The clips are all of a video's or,
+    where these are too many for a batch, the next of them: their batches follow one another."""
 
-    views: Tensor  # float32 [B, V, T, 3, h, w] in [0, 1]
+    views: Tensor  # float32 [B, clips x num_crops, T, 3, h, w] in [0, 1]
     label: Tensor  # int64 [B]
     group: Tensor  # int64 [B], -1 = none
     video_id: list[str]
-    indices: Tensor  # int64 [B, num_clips, T]
+    indices: Tensor  # int64 [B, clips, T]
     unreadable: list[tuple[str, str]]
 
 
@@ -86,21 +90,35 @@ def train_batches(
 
 
 def test_batches(
-    dataset: ViewDataset, batch_size: int, workers: int = 0, timeout: float = 0.0
+    dataset: ViewDataset, batch_size: int, workers: int = 0, timeout: float = 0.0, rank: int = 0, world_size: int = 1
 ) -> BatchStream[ViewBatch]:
-    """All test videos once, in the manifest's order, the last batch smaller. Errors as in :func:`train_batches`."""
+    """The test videos of one of `world_size` processes (each video is one's alone), in the manifest's order.
+
+    A batch has at most `batch_size` views, or the crops of one clip where those are more, whatever the number of clips.
+    What a batch holds does not depend on the number of processes. Errors as in :func:`train_batches`.
+    """
     _check_numbers(batch_size=(batch_size, 1), workers=(workers, 0), timeout=(timeout, 0))
-    count = len(dataset)
-    starts = range(0, count, batch_size)
-    tasks = ((number, list(range(first, min(first + batch_size, count)))) for number, first in enumerate(starts))
+    units = view_units(len(dataset), dataset.num_clips, dataset.num_crops, batch_size)[rank::world_size]
+    tasks = [keys for unit in units for keys in unit]
     entries = dataset.manifest.entries
     return BatchStream(
         BatchSource(_TestCollate(dataset)),
-        tasks,
-        name=lambda key: entries[key].video_id,
-        workers=min(workers, len(starts)),
+        enumerate(tasks),
+        name=lambda key: entries[key[0]].video_id,
+        workers=min(workers, len(tasks)),
         timeout=timeout,
     )
+
+
+def view_units(num_videos: int, num_clips: int, num_crops: int, batch_size: int) -> list[list[list[ViewKey]]]:
+    """What test batches are made of: units of videos that stay in one process, each a list of batches of keys."""
+    together = batch_size // (num_clips * num_crops)
+    if together:
+        starts = range(0, num_videos, together)
+        return [[[(i, 0, num_clips) for i in range(a, min(a + together, num_videos))]] for a in starts]
+    clips = max(batch_size // num_crops, 1)
+    firsts = range(0, num_clips, clips)
+    return [[[(i, first, min(first + clips, num_clips))] for first in firsts] for i in range(num_videos)]
 
 
 # pytest collects functions named test_*; this one is imported into test modules and is not a test.
@@ -128,14 +146,15 @@ class _TrainCollate:
 class _TestCollate:
     dataset: ViewDataset
 
-    def __call__(self, _: int, keys: Sequence[int]) -> ViewBatch:
-        items = [self.dataset[key] for key in keys]
+    def __call__(self, _: int, keys: Sequence[ViewKey]) -> ViewBatch:
+        items = [self.dataset.part(*key) for key in keys]
         good = [item for item in items if item["error"] is None]
         data = self.dataset
         frames, side = data.sampling.num_frames, data.transform.crop_size
         # Joined to an empty tensor of the right shape, so that a batch without a readable video has one, too.
-        empty = torch.zeros(0, data.num_clips * data.num_crops, frames, 3, side, side)
-        indices = np.array([item["indices"] for item in good], dtype=np.int64).reshape(-1, data.num_clips, frames)
+        clips = keys[0][2] - keys[0][1]
+        empty = torch.zeros(0, clips * data.num_crops, frames, 3, side, side)
+        indices = np.array([item["indices"] for item in good], dtype=np.int64).reshape(-1, clips, frames)
         return {
             "views": torch.stack([item["views"] for item in good]) if good else empty,
             "label": torch.tensor([item["label"] for item in good], dtype=torch.int64),

@@ -1,8 +1,14 @@
 """Number of frames of a video -> indices of the frames of its clips. Pure functions; the only randomness is `rng`.
 
-Dense: one window, `frame_stride` source frames between two frames of the clip. Uniform: the sampling of TSN
-(arXiv 1608.00859): the video is cut into T equal parts, one frame from each, at random in training and in the
-middle of the part in testing. With n frames, part t of T holds frames floor(t n / T) .. floor((t + 1) n / T) - 1.
+Dense: one window, `frame_stride` source frames between two frames of the clip; with `window`, a clip starts only where
+that many frames follow (TSM's dense sampling: 64). Uniform: the sampling of TSN (arXiv 1608.00859): the video is cut
+into T equal parts, one frame from each, at random in training and in the middle of the part in testing. With n frames,
+part t of T holds frames floor(t n / T) .. floor((t + 1) n / T) - 1.
+
+`rule=tsm` has the index formulas of TSM's public code (mit-han-lab/temporal-shift-module, ops/dataset.py) in place of
+these parts. In training its parts are floor(n / T) frames wide, so that the last n mod T frames are never drawn, and a
+video of fewer than T frames repeats its first one. In testing it takes frames floor(n (2 t + 1) / 2 T), which differ
+from ours by at most one, and as the second of two clips ("twice sample") the frames floor(n t / T).
 """
 
 from __future__ import annotations
@@ -19,11 +25,11 @@ def frames_needed(spec: SamplingConfig) -> int:
     """Frames that a video must have so that no frame is repeated or padded."""
     if spec.mode == "uniform":
         return spec.num_frames
-    return max(spec.first_frame, 0) + (spec.num_frames - 1) * spec.frame_stride + 1
+    return max(spec.first_frame, 0) + max((spec.num_frames - 1) * spec.frame_stride + 1, spec.window)
 
 
 def train_indices(num_frames: int, spec: SamplingConfig, rng: np.random.Generator) -> Indices:
-    """Indices int64 [T], increasing (not under `loop`), of one random clip of a video with `num_frames` frames.
+    """Indices int64 [T], not decreasing (but under `loop`), of one random clip of a video with `num_frames` frames.
 
     Exactly one draw from `rng` (dense) or T draws (uniform) whatever the length, so that what follows in the stream
     of random numbers does not depend on the video. Raises ValueError on an empty video, and on a short one under
@@ -37,6 +43,9 @@ def train_indices(num_frames: int, spec: SamplingConfig, rng: np.random.Generato
             start = spec.first_frame
         return _settle(start + spec.frame_stride * np.arange(spec.num_frames), num_frames, spec)
     draws = rng.random(spec.num_frames)
+    if spec.rule == "tsm":
+        width = num_frames // spec.num_frames
+        return width * np.arange(spec.num_frames, dtype=np.int64) + (draws * width).astype(np.int64)
     if num_frames < spec.num_frames:
         return _settle(np.arange(spec.num_frames), num_frames, spec)
     first, size = _parts(num_frames, spec.num_frames)
@@ -48,7 +57,7 @@ def test_indices(num_frames: int, spec: SamplingConfig, num_clips: int = 1) -> I
 
     Dense: windows whose starts are evenly spaced from the first possible to the last; one window is centred.
     Uniform: clip v takes the frame at share (v + 1/2) / V of each part, so one clip takes the middles. Raises as
-    :func:`train_indices`, and ValueError for less than one clip.
+    :func:`train_indices`, and ValueError for less than one clip, or more than two under `rule=tsm`.
     """
     _check_length(num_frames, spec)
     if num_clips < 1:
@@ -63,6 +72,11 @@ def test_indices(num_frames: int, spec: SamplingConfig, num_clips: int = 1) -> I
             starts = np.arange(num_clips) * free // (num_clips - 1)
         clips = starts[:, None] + spec.frame_stride * np.arange(spec.num_frames)
         return _settle(clips, num_frames, spec)
+    if spec.rule == "tsm":
+        if num_clips > 2:
+            raise ValueError(f"num_clips={num_clips}: sampling.rule=tsm has 1 or 2 clips; use sampling.rule=parts")
+        middle_then_start = np.array([1, 0])[:num_clips, None]
+        return num_frames * (2 * np.arange(spec.num_frames) + middle_then_start) // (2 * spec.num_frames)
     if num_frames < spec.num_frames:
         return np.tile(_settle(np.arange(spec.num_frames), num_frames, spec), (num_clips, 1))
     first, size = _parts(num_frames, spec.num_frames)

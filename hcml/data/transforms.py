@@ -7,7 +7,7 @@ are the model's: it normalises.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -19,17 +19,22 @@ from hcml.config import TransformConfig
 
 RATIO = (3 / 4, 4 / 3)
 """Width / height of random resized crops, of the GoogLeNet recipe (arXiv 1409.4842)."""
+CROPS = (1, 3, 5, 10)
+"""Numbers of test crops."""
+PLACES = [*((row, column) for row in (0, 2, 4) for column in (0, 2, 4)), (1, 1), (1, 3), (3, 1), (3, 3)]
+"""Where a multi-scale crop may lie, in quarters (row, column) of the free pixels: corners, edges, centre, between."""
 
 
 @dataclass(frozen=True)
 class CropGeometry:
     """A frame is resized by `scale` (resized / original); then a square of side `size` is cut out with its corner at
-    (`top`, `left`), in pixels of the resized frame."""
+    (`top`, `left`), in pixels of the resized frame; and `mirrored` from left to right."""
 
     scale: float
     top: int
     left: int
     size: int
+    mirrored: bool = False
 
 
 def resized_size(height: int, width: int, spec: TransformConfig) -> tuple[int, int]:
@@ -44,9 +49,10 @@ def resized_size(height: int, width: int, spec: TransformConfig) -> tuple[int, i
 
 def test_geometry(height: int, width: int, spec: TransformConfig, num_crops: int = 1) -> list[CropGeometry]:
     """Where the test crops of a frame of `height` x `width` pixels lie: 1 = the centre, 3 = start, centre and end
-    of the longer side. Raises ValueError for another number."""
-    if num_crops not in (1, 3):
-        raise ValueError(f"num_crops={num_crops} must be 1 (centre) or 3 (along the longer side)")
+    of the longer side, 5 = corners (row by row) and centre, 10 = these and then their mirrors. Raises ValueError for
+    another number."""
+    if num_crops not in CROPS:
+        raise ValueError(f"num_crops={num_crops} is not one of {', '.join(map(str, CROPS))}")
     high, wide = resized_size(height, width, spec)
     scale = min(high, wide) / min(height, width)
     free_y, free_x = high - spec.crop_size, wide - spec.crop_size
@@ -54,7 +60,10 @@ def test_geometry(height: int, width: int, spec: TransformConfig, num_crops: int
     if num_crops == 3:
         ends = [(0, free_x // 2), (free_y, free_x // 2)] if high > wide else [(free_y // 2, 0), (free_y // 2, free_x)]
         places = [ends[0], places[0], ends[1]]
-    return [CropGeometry(scale, top, left, spec.crop_size) for top, left in places]
+    elif num_crops >= 5:
+        places = [*((top, left) for top in (0, free_y) for left in (0, free_x)), places[0]]
+    crops = [CropGeometry(scale, top, left, spec.crop_size) for top, left in places]
+    return crops + [replace(crop, mirrored=True) for crop in crops] if num_crops == 10 else crops
 
 
 def test_transform(frames: NDArray[np.uint8], spec: TransformConfig, num_crops: int = 1) -> Tensor:
@@ -62,19 +71,26 @@ def test_transform(frames: NDArray[np.uint8], spec: TransformConfig, num_crops: 
     height, width = _frame_size(frames)
     crops = test_geometry(height, width, spec, num_crops)
     images = _resize(_to_tensor(frames), resized_size(height, width, spec))
-    return _unit(torch.stack([images[..., c.top : c.top + c.size, c.left : c.left + c.size] for c in crops]))
+    views = [images[..., c.top : c.top + c.size, c.left : c.left + c.size] for c in crops]
+    return _unit(torch.stack([v.flip(-1) if c.mirrored else v for v, c in zip(views, crops, strict=True)]))
 
 
-def train_transform(frames: NDArray[np.uint8], spec: TransformConfig, rng: np.random.Generator) -> Tensor:
-    """uint8 [T, H, W, 3] -> float32 [T, 3, s, s] in [0, 1]: one random crop and mirroring for all frames.
+def train_transform(
+    frames: NDArray[np.uint8], spec: TransformConfig, rng: np.random.Generator
+) -> tuple[Tensor, bool]:
+    """uint8 [T, H, W, 3] -> (float32 [T, 3, s, s] in [0, 1], mirrored): one random crop and mirroring for all frames.
 
     With scale = [1, 1] a square of `crop_size` at a random place of the resized frame; otherwise a random resized
-    crop (area in `scale`, aspect ratio in 3/4..4/3). Five draws from `rng`, whatever the configuration.
+    crop (area in `scale`, aspect ratio in 3/4..4/3), or with `multiscale` one of its fixed boxes. Five draws from
+    `rng`, whatever the configuration.
     """
     height, width = _frame_size(frames)
     area, ratio, y, x, mirror = rng.random(5)
     side = spec.crop_size
-    if list(spec.scale) == [1.0, 1.0]:
+    if spec.multiscale:
+        top, left, high, wide = _fixed_box(height, width, spec.multiscale, area, y)
+        images = _resize(_to_tensor(frames[:, top : top + high, left : left + wide]), (side, side))
+    elif list(spec.scale) == [1.0, 1.0]:
         images = _resize(_to_tensor(frames), resized_size(height, width, spec))
         top = int(y * (images.shape[-2] - side + 1))
         left = int(x * (images.shape[-1] - side + 1))
@@ -84,9 +100,8 @@ def train_transform(frames: NDArray[np.uint8], spec: TransformConfig, rng: np.ra
         high, wide = _random_box(height, width, spec.scale, area, ratio)
         top, left = int(y * (height - high + 1)), int(x * (width - wide + 1))
         images = _resize(_to_tensor(frames[:, top : top + high, left : left + wide]), (side, side))
-    if spec.flip == "horizontal" and mirror < 0.5:
-        images = images.flip(-1)
-    return _unit(images)
+    mirrored = spec.flip != "none" and bool(mirror < 0.5)
+    return _unit(images.flip(-1) if mirrored else images), mirrored
 
 
 # pytest collects functions named test_*; these are imported into test modules and are not tests.
@@ -102,6 +117,16 @@ def _random_box(height: int, width: int, scale: list[float], area: float, ratio:
     box_height = min(max(_rounded(math.sqrt(pixels / aspect)), 1), height)
     box_width = min(max(_rounded(math.sqrt(pixels * aspect)), 1), width)
     return box_height, box_width
+
+
+def _fixed_box(height: int, width: int, shares: list[float], size: float, place: float) -> tuple[int, int, int, int]:
+    """(top, left, height, width) of a box of TSN's scale jittering (arXiv 1608.00859), from two uniform draws: sides in
+    shares of the short one, at most one step of the list apart; 13 places on a grid of quarters of the free pixels."""
+    sides = [max(int(min(height, width) * share), 1) for share in shares]
+    boxes = [(h, w) for i, h in enumerate(sides) for j, w in enumerate(sides) if abs(i - j) <= 1]
+    high, wide = boxes[int(size * len(boxes))]
+    row, column = PLACES[int(place * len(PLACES))]
+    return row * ((height - high) // 4), column * ((width - wide) // 4), high, wide
 
 
 def _rounded(value: float) -> int:

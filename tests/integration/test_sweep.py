@@ -71,6 +71,43 @@ def test_a_new_test_protocol_trains_nothing(home):
     assert "1 done, 1 skipped, 0 failed" in done.stdout
 
 
+def test_a_test_can_be_shared_by_two_processes(home):
+    """As on a cluster, with torchrun: same predictions, one record, and nobody but the first writes."""
+    (folder,) = (home / "runs/test").glob("*-l0-*-1x1-*")
+    before = (folder / "predictions.csv").read_bytes()
+    for name in ("predictions.csv", "record.json", "status.json"):
+        (folder / name).unlink()
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    done = subprocess.run(
+        [*torchrun, "-m", "sweeps.job", str(folder)],
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (folder / "predictions.csv").read_bytes() == before
+    record = json.loads((folder / "record.json").read_text())
+    assert record["cost"]["processes"] == 2 and record["config"]["protocol"]["name"] == "custom"
+    assert json.loads((folder / "status.json").read_text())["state"] == "done"
+    assert not (folder / "lock.json").exists()
+
+
+def test_fine_tuned_weights_from_a_file_are_tested_and_nothing_else_runs(home):
+    (folder,) = (home / "runs/finetune").glob("*-l0-*")
+    checkpoint = folder / "weights.pt"
+    done = run(home, "levels=0", "phase=test", f"checkpoint={checkpoint}", "seed=7", *TINY)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "1 done, 0 skipped, 0 failed" in done.stdout
+    record = max((home / "runs/test").glob("*/record.json"), key=lambda path: path.stat().st_mtime)
+    made = json.loads(record.read_text())
+    assert made["parent"] is None and made["seed"] == 0  # of the run that made the weights
+    assert len(made["environment"]["pretrained_weights"]["sha256"]) == 64
+    (other,) = (home / "runs/test").glob("resnet18-l0-scratch-s0-1x1-*/predictions.csv")
+    assert (record.parent / "predictions.csv").read_bytes() == other.read_bytes()
+
+
 def test_a_failing_run_does_not_stop_the_others(home):
     """A map too small for its cost volume shows only when the model is built; the plain backbone does not mind."""
     small = [a for a in TINY if not a.startswith(("input_size", "num_frames"))] + ["input_size=16", "num_frames=6"]

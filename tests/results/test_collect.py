@@ -31,7 +31,10 @@ def test_a_row_per_finished_run_with_the_lineage_in_columns(make: Any, frame_of:
         "fingerprint": "f" * 64,
         "manifest_test": "b" * 64,
         "decoder": "decord 0.6.0",
-        "protocol": "dense 8x2, 1x1 views, crop 48, short videos pad_last, split 1",
+        "protocol": (
+            "dense 8x2, 1x1 views, crop 48, short videos pad_last, mean of softmax, top-1 of a video, last checkpoint, "
+            "trained with flip none, any coverage, split 1"
+        ),
         "metric.top1": 50.0,
         "group.order.top1": 50.0,
         "group.order.counted": 120,
@@ -52,6 +55,15 @@ def test_weights_from_a_file_are_not_taken_for_no_pretraining(make: Any, tmp_pat
     chain["test"]["lineage_configs"][chain["finetune"]["run_id"]]["init"] = "run"
     make.save(tmp_path, chain)
     assert set(collect(tmp_path)["pretraining"]) == {"from a file"}
+
+
+def test_tests_of_two_files_are_two_rows(make: Any, tmp_path: Path) -> None:
+    for digit in "ab":
+        test = make.runs(pretraining="none")["test"] | {"parent": None, "lineage": [], "lineage_configs": {}}
+        test["run_id"] = digit * 64
+        test["environment"]["pretrained_weights"] = {"sha256": digit * 64}
+        make.save(tmp_path, {"test": test})
+    assert sorted(collect(tmp_path)["pretraining"]) == ["file aaaaaaaa", "file bbbbbbbb"]
 
 
 def test_visible_targets_and_views_to_come_are_said(make: Any, frame_of: Callable[..., pd.DataFrame]) -> None:
@@ -172,5 +184,59 @@ def test_flat_and_protocol() -> None:
         "num_crops": 3,
         "within_group": True,
     }
-    said = "uniform 8, 2x3 views, resize 256 crop 224, short videos loop, split 2, 5 test videos a class, group given"
-    assert protocol(config) == said
+    scored = "mean of softmax, top-1 of a video, last checkpoint, trained with flip ?, any coverage"
+    rest = "split 2, 5 test videos a class, group given"
+    assert protocol(config) == f"uniform 8, 2x3 views, resize 256 crop 224, short videos loop, {scored}, {rest}"
+    assert "trained with flip mapped" in protocol(config, "mapped")
+
+
+FULL = {
+    "phase": "test",
+    "sampling": {"mode": "uniform", "num_frames": 8, "frame_stride": 1, "short_video": "loop", "rule": "tsm"},
+    "transform": {"resize": 256, "crop_size": 256},
+    "model": {"num_frames": 8, "input_size": 224},
+    "benchmark": {"split": "val"},
+    "num_clips": 2,
+    "num_crops": 3,
+    "average": "logits",
+    "metric": "video",
+    "selection": "last",
+    "coverage": 0.97,
+    "protocol": {"flip": "none", "name": "tsm_accurate"},
+}
+
+
+def test_every_value_of_a_protocol_tells_rows_apart() -> None:
+    said = (
+        "uniform 8 by tsm, 2x3 views, resize 256 crop 256, short videos loop, mean of logits, top-1 of a video, "
+        "last checkpoint, trained with flip none, coverage 97 %, trained on 8 frames of 224 px, split val"
+    )
+    assert protocol(FULL) == said
+    changes = [
+        {"num_clips": 1},
+        {"num_crops": 1},
+        {"average": "softmax"},
+        {"metric": "clip"},
+        {"selection": "best"},
+        {"coverage": 0.9},
+        {"protocol": {"flip": "mapped"}},
+        {"model": {"num_frames": 8, "input_size": 256}},
+        {"model": {"num_frames": 3, "input_size": 224}},
+        {"transform": {"resize": 300, "crop_size": 256}},
+        {"transform": {"resize": 256, "crop_size": 224}},
+    ]
+    dense = {"mode": "dense", "num_frames": 8, "frame_stride": 8, "short_video": "loop"}
+    samplings = [{"rule": "parts"}, {"num_frames": 16}, {"short_video": "pad_last"}, dense, dense | {"frame_stride": 4}]
+    samplings += [dense | {"window": 64}, dense | {"first_frame": 3}]
+    changes += [{"sampling": FULL["sampling"] | change} for change in samplings]
+    texts = [protocol(FULL | change) for change in changes]
+    assert len({said, *texts}) == len(changes) + 1
+
+
+def test_the_name_of_a_protocol_is_a_column_and_its_values_are_not_twice(
+    make: Any, frame_of: Callable[..., pd.DataFrame]
+) -> None:
+    chain = make.runs(config={"test.protocol": {"name": "own", "flip": "none"}})
+    frame = frame_of(chain)
+    assert frame.query("phase == 'test'").iloc[0]["protocol_name"] == "own"
+    assert not [name for name in frame.columns if name.startswith("test.protocol")]

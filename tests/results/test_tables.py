@@ -218,6 +218,22 @@ def test_unreadable_and_absent_videos_are_footnotes(make: Any, frame_of: FrameOf
     assert rows_of(table)[0]["resnet50"] == f"50.4 [{100 * low:.1f}, {100 * high:.1f}]"
 
 
+def test_a_row_below_the_coverage_of_its_protocol_is_incomparable(make: Any, frame_of: FrameOf) -> None:
+    said = []
+    for coverage, needed in ((91.23, 0.97), (97.0, 0.97), (91.23, 0.9), (91.23, None)):
+        chain = make.runs(config={"test.coverage": needed})
+        chain["test"]["metrics"]["coverage"] = coverage
+        text = "\n".join(levels_by_backbone(frame_of(chain)).footnotes)
+        said.append("incomparable (coverage 91.2 % < 97 %)" in text)
+        assert ("incomparable" in text) == said[-1]
+    assert said == [True, False, False, False]
+
+
+def test_clips_of_one_video_give_no_interval(make: Any, frame_of: FrameOf) -> None:
+    chain = make.runs(config={"test.metric": "clip"})
+    assert rows_of(levels_by_backbone(frame_of(chain)))[0]["resnet50"] == "50.0"
+
+
 def test_no_interval_where_the_accuracy_is_no_share_of_the_videos(make: Any, frame_of: FrameOf) -> None:
     chain = make.runs()
     chain["test"]["metrics"]["top1"] = 50.05

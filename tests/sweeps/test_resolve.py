@@ -8,6 +8,7 @@ from hydra.errors import ConfigCompositionException
 
 from hcml import config as hcml_config
 from hcml.config import ContrastConfig, FinetuneRun, MotionConfig, PretrainRun, to_dict
+from hcml.training.checkpoint import write_file
 from sweeps.freeze import run_from_dict
 from sweeps.identity import hash_run
 from sweeps.resolve import ConfigProblems, resolve
@@ -143,11 +144,12 @@ def test_timm_weights_get_their_tag(settings):
 
 def test_a_checkpoint_takes_the_place_of_pretraining(settings, tmp_path):
     file = tmp_path / "weights.pt"
-    file.write_bytes(b"x")
+    payload = {"phase": "pretrain", "model": {}, "config": {}, "step": 1, "trained_on": []}
+    write_file(file, payload)
     runs = resolve(settings(f"checkpoint={file}"))
     assert [run.phase for run in runs] == ["finetune", "test"]
     assert runs[0].parent is None and runs[0].weights == str(file) and runs[0].config.init == "run"
-    file.write_bytes(b"y")
+    write_file(file, payload | {"step": 2})
     assert resolve(settings(f"checkpoint={file}"))[0].run_id != runs[0].run_id
 
 

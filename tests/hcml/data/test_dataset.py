@@ -152,3 +152,50 @@ def test_a_quarantined_video_is_never_trained_on_and_is_unreadable_in_tests(seve
     assert len(views) == 7
     assert [views[index]["error"] is None for index in range(7)] == [True, True, False, True, True, True, True]
     assert "quarantined: wrong frames" in str(views[2]["error"])
+
+
+def labelled(manifest: Manifest, classes: list[str], mirror: list[list[int]]) -> Manifest:
+    """The same videos with labels 0, 1, 2, ... of other classes."""
+    entries = [replace(e, label=k % len(classes), group="") for k, e in enumerate(manifest.entries)]
+    return replace(manifest, classes=classes, groups={}, entries=entries, mirror=mirror)
+
+
+DIRECTED = ["pulling left", "pulling right", "pushing", "turning left", "turning right", "lifting", "tilting"]
+MIRROR = [[0, 1], [4, 3]]
+
+
+def test_a_mirrored_video_has_the_label_of_the_mirrored_class(seven: Manifest) -> None:
+    """Every class once, in both states, and the map is an involution."""
+    manifest = labelled(seven, DIRECTED, MIRROR)
+    swapped = [manifest.mirrored_label(label) for label in range(7)]
+    assert swapped == [1, 0, 2, 4, 3, 5, 6] and [swapped[label] for label in swapped] == list(range(7))
+    plain = ClipDataset(manifest, SAMPLING, WHOLE, seed=3)
+    mapped = ClipDataset(manifest, SAMPLING, replace(WHOLE, flip="mapped"), seed=3)
+    seen = set()
+    for epoch in range(12):
+        for index in range(7):
+            one, other = plain[epoch, index], mapped[epoch, index]
+            flipped = not torch.equal(one["clip"], other["clip"])
+            assert torch.equal(other["clip"], one["clip"].flip(-1) if flipped else one["clip"])
+            assert one["label"] == index and other["label"] == (swapped[index] if flipped else index)
+            seen.add((index, flipped))
+    assert len(seen) == 14
+
+
+def test_a_flip_that_would_give_wrong_labels_is_refused(seven: Manifest) -> None:
+    directed = labelled(seven, DIRECTED, MIRROR)
+    with pytest.raises(ValueError, match=r"flip=horizontal would give .*set transform.flip=mapped or none"):
+        ClipDataset(directed, SAMPLING, replace(WHOLE, flip="horizontal"))
+    with pytest.raises(ValueError, match=r"flip=mapped needs .*or horizontal where no class depends"):
+        ClipDataset(seven, SAMPLING, replace(WHOLE, flip="mapped"))
+    with pytest.raises(ValueError, match="num_crops=10 mirrors its crops.*use num_crops=5 or 3"):
+        ViewDataset(directed, SAMPLING, TRANSFORM, num_crops=10)
+    assert ViewDataset(seven, SAMPLING, TRANSFORM, num_crops=10)[0]["views"].shape[0] == 10
+    ClipDataset(seven, SAMPLING, replace(WHOLE, flip="horizontal"))
+
+
+def test_parts_of_the_clips_are_the_views_of_the_whole(seven: Manifest) -> None:
+    data = ViewDataset(seven, SAMPLING, TRANSFORM, num_clips=4, num_crops=3)
+    whole, parts = data[2], [data.part(2, 0, 1), data.part(2, 1, 4)]
+    assert torch.equal(torch.cat([part["views"] for part in parts]), whole["views"])
+    assert np.array_equal(np.concatenate([part["indices"] for part in parts]), whole["indices"])

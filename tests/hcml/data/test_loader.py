@@ -13,11 +13,13 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hcml.config import SamplingConfig, TransformConfig
 from hcml.data import stream
 from hcml.data.dataset import ClipDataset, ViewDataset
-from hcml.data.loader import LoaderError, stream_keys, test_batches, train_batches
+from hcml.data.loader import LoaderError, stream_keys, test_batches, train_batches, view_units
 from hcml.data.manifest import Manifest
 from hcml.data.video import READERS, DecordReader, VideoError
 
@@ -86,7 +88,7 @@ def test_global_random_numbers_are_left_alone(seven: Manifest, workers: int) -> 
 def test_all_test_videos_come_once_and_unreadable_ones_are_listed(seven: Manifest, workers: int) -> None:
     entries = [replace(e, path="none.mp4") if e.video_id in ("v1", "v6") else e for e in seven.entries]
     data = ViewDataset(replace(seven, entries=entries), SAMPLING, TRANSFORM, num_clips=2, num_crops=3)
-    with test_batches(data, 3, workers=workers, timeout=60) as batches:
+    with test_batches(data, 18, workers=workers, timeout=60) as batches:
         found = list(batches)
     assert [batch["video_id"] for batch in found] == [["v0", "v2"], ["v3", "v4", "v5"], []]
     assert [[name for name, _ in batch["unreadable"]] for batch in found] == [["v1"], [], ["v6"]]
@@ -95,6 +97,44 @@ def test_all_test_videos_come_once_and_unreadable_ones_are_listed(seven: Manifes
     assert [tuple(batch["indices"].shape) for batch in found] == [(k, 2, 2) for k in (2, 3, 0)]
     assert [batch["label"].tolist() for batch in found] == [[0, 0], [1, 0, 1], []]
     assert torch.equal(found[1]["views"][2], data[5]["views"])
+
+
+@pytest.mark.parametrize("num_clips", [1, 4, 10, 30])
+@pytest.mark.parametrize("num_crops", [1, 3])
+def test_a_batch_of_views_is_bounded_whatever_the_number_of_clips(
+    seven: Manifest, num_clips: int, num_crops: int
+) -> None:
+    sampling = SamplingConfig(num_frames=2, frame_stride=1)
+    data = ViewDataset(seven, sampling, TRANSFORM, num_clips=num_clips, num_crops=num_crops)
+    found: dict[str, list[torch.Tensor]] = {}
+    with test_batches(data, 8) as batches:
+        for batch in batches:
+            assert batch["views"].shape[0] * batch["views"].shape[1] <= 8
+            for video_id, views in zip(batch["video_id"], batch["views"], strict=True):
+                found.setdefault(video_id, []).append(views)
+    assert list(found) == [f"v{index}" for index in range(7)]
+    for index in (0, 6):
+        assert torch.equal(torch.cat(found[f"v{index}"]), data[index]["views"])
+
+
+@given(st.integers(1, 30), st.integers(1, 12), st.sampled_from([1, 3, 5, 10]), st.integers(1, 40), st.integers(1, 5))
+def test_every_view_is_seen_once_by_one_process(
+    num_videos: int, num_clips: int, num_crops: int, batch_size: int, world_size: int
+) -> None:
+    units = view_units(num_videos, num_clips, num_crops, batch_size)
+    owners: dict[int, set[int]] = {}
+    seen = []
+    for rank in range(world_size):
+        for unit in units[rank::world_size]:
+            for keys in unit:
+                views = sum(stop - first for _, first, stop in keys) * num_crops
+                assert views <= max(batch_size, num_crops)
+                assert len({stop - first for _, first, stop in keys}) == 1
+                for index, first, stop in keys:
+                    owners.setdefault(index, set()).add(rank)
+                    seen += [(index, clip) for clip in range(first, stop)]
+    assert sorted(seen) == [(i, c) for i in range(num_videos) for c in range(num_clips)]
+    assert all(len(ranks) == 1 for ranks in owners.values())
 
 
 @pytest.mark.parametrize("workers", [0, 1])

@@ -1,0 +1,143 @@
+"""Tests shared by processes that know of each other what torchrun would tell them: RANK, WORLD_SIZE, where to meet."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import socket
+import traceback
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+
+from hcml.config import ComputeConfig, ConfigError, Runtime, to_dict
+from hcml.data.manifest import Data
+from hcml.model import build_model
+from hcml.training import evaluate
+from hcml.training.distributed import World, joined, rank, world_size
+from hcml.training.transfer import save_weights
+
+if TYPE_CHECKING:
+    from hcml.config import TestRun
+
+    Make = Callable[..., TestRun]
+    Job = tuple[TestRun, Data, Runtime, Path, int]
+
+
+def work(job: Job, folder: Path) -> None:
+    """What each process does."""
+    config, data, runtime, weights, fails = job
+    with joined() as world:
+        if world.rank == fails:
+            evaluate.view_logits = broken
+        report = evaluate.run_test(config, data, folder, runtime, weights, world=world)
+        assert (report == {}) == (world.rank > 0)
+        if report:
+            (folder / "report.json").write_text(json.dumps(report))
+
+
+def broken(*_: object) -> None:
+    raise ZeroDivisionError("this rank cannot go on")
+
+
+def child(place: int, size: int, port: int, job: Job, folder: Path, errors: Path) -> None:
+    os.environ |= {"RANK": str(place), "WORLD_SIZE": str(size), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    try:
+        work(job, folder)
+    except BaseException:
+        (errors / str(place)).write_text(traceback.format_exc())
+
+
+def start(size: int, job: Job, folder: Path, errors: Path) -> dict[int, str]:
+    """One process for each rank, forked (torch is imported by then); rank -> traceback of those that failed."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port = found.getsockname()[1]
+    errors.mkdir()
+    fork = multiprocessing.get_context("fork")
+    running = [fork.Process(target=child, args=(k, size, port, job, folder, errors)) for k in range(size)]
+    for process in running:
+        process.start()
+    for process in running:
+        process.join(60)
+        if process.is_alive():
+            process.kill()
+            raise AssertionError("a process hangs")
+        assert process.exitcode == 0
+    return {int(path.name): path.read_text() for path in errors.iterdir()}
+
+
+@pytest.fixture
+def job(test_config: Make, data: Data, tmp_path: Path) -> Callable[..., Job]:
+    """job(fails=-1, **changes) -> a test of seven videos, of which one cannot be read; rank `fails` fails."""
+    torch.manual_seed(1)
+    model = test_config().model
+    config = to_dict(test_config()) | {"phase": "finetune"}
+    weights = save_weights(tmp_path / "parent", build_model(model), config, 6)
+    entries = [replace(e, path="gone.mp4") if i == 5 else e for i, e in enumerate(data.test.entries[:7])]
+    seven = Data(data.train, replace(data.test, entries=entries))
+
+    def make(fails: int = -1, **changes: object) -> Job:
+        run = test_config(compute=ComputeConfig(threads=1), **changes)
+        return run, seven, Runtime(device="cpu", workers=0), weights, fails
+
+    return make
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("views", [{"batch_size": 2}, {"num_clips": 3, "num_crops": 3, "batch_size": 6}])
+def test_predictions_are_the_same_for_one_two_and_three_processes(
+    job: Callable[..., Job], tmp_path: Path, views: dict[str, int]
+) -> None:
+    files, reports = [], []
+    for size in (1, 2, 3):
+        folder = tmp_path / str(size)
+        assert start(size, job(**views), folder, tmp_path / f"errors-{size}") == {}
+        files.append([(folder / name).read_bytes() for name in ("predictions.csv", "unreadable.csv")])
+        reports.append(json.loads((folder / "report.json").read_text()))
+    assert files[0] == files[1] == files[2]
+    lines = files[0][0].decode().splitlines()
+    assert [line.split(",")[0] for line in lines[1:]] == [f"test-{i:02d}" for i in (0, 1, 2, 3, 4, 6)]
+    assert reports[0]["metrics"] == reports[1]["metrics"] == reports[2]["metrics"]
+    assert reports[0]["metrics"]["videos"] == 7 and reports[0]["metrics"]["readable"] == 6
+    assert [report["costs"]["processes"] for report in reports] == [1, 2, 3]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fails", [0, 2])
+def test_one_process_that_fails_ends_all_with_its_traceback(
+    job: Callable[..., Job], tmp_path: Path, fails: int
+) -> None:
+    found = start(3, job(fails=fails, batch_size=1), tmp_path / "run", tmp_path / "errors")
+    assert sorted(found) == [0, 1, 2]
+    for place, text in found.items():
+        assert "ZeroDivisionError: this rank cannot go on" in text
+        assert (f"RankFailed: rank {fails} of 3 failed:" in text) == (place != fails)
+    assert not (tmp_path / "run" / "predictions.csv").exists()
+
+
+def test_alone_there_is_nothing_to_join(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("RANK", "WORLD_SIZE"):
+        monkeypatch.delenv(name, raising=False)
+    with joined() as world:
+        assert world == World(0, 1) and world.gather("x") == ["x"]
+        world.check()
+        world.meet("anywhere")
+    with pytest.raises(KeyError), joined():
+        raise KeyError("passes")
+
+
+def test_a_bad_environment_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "two")
+    with pytest.raises(ConfigError, match="WORLD_SIZE='two'"):
+        world_size()
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "2")
+    assert rank() == 2
+    with pytest.raises(ConfigError, match="RANK=2 but WORLD_SIZE=2"), joined():
+        raise AssertionError("never joined")
