@@ -86,7 +86,8 @@ class DecordReader(SeekingReader):
 
     def __init__(self, path: str | Path) -> None:
         super().__init__(path)
-        self._seeks = self._seeks and not _is_misjudged(self._survey.width, self._survey.height)
+        sides = (self._survey.width, self._survey.height)  # a quarter turn swaps them
+        self._seeks = self._seeks and not any(map(_is_misjudged, sides))
 
     def _import(self) -> None:
         try:
@@ -110,18 +111,11 @@ class DecordReader(SeekingReader):
         return frames
 
 
-def _is_misjudged(*sides: int) -> bool:
-    """Whether decord may take a line of pixels for one of four channels, and fail: it judges by the length of the
-    padded line, so this happens at a few small widths (8, 12, 16, 24, 48, 72) and depends on the processor."""
-    return any(
-        4 * side in (3 * _padded(side, multiple), _padded(3 * side, multiple))
-        for side in sides
-        for multiple in (16, 32, 64)
-    )
-
-
-def _padded(size: int, multiple: int) -> int:
-    return -(-size // multiple) * multiple
+def _is_misjudged(width: int) -> bool:
+    """Whether decord takes frames of this width for ones with another number of channels than 3, and fails: it divides
+    the length of a line, padded to 32 pixels, by the width (8, 12, 16, 24, 48 and 72 give a whole number)."""
+    padded = -(-width // 32) * 32
+    return padded != width and 3 * padded % width == 0
 
 
 class TorchCodecReader(SeekingReader):

@@ -12,6 +12,7 @@ import av
 import numpy as np
 import pytest
 
+from hcml.data.seeking import _is_misjudged
 from hcml.data.survey import survey
 from hcml.data.video import VideoError, open_reader, read_frames
 
@@ -192,8 +193,17 @@ def set_matrix(path: Path, matrix: tuple[float, ...]) -> None:
 
 
 @pytest.mark.parametrize("decoder", ["decord", "torchcodec"])
-def test_readers_that_may_seek_do(mp4: Path, monkeypatch: pytest.MonkeyPatch, decoder: str) -> None:
+@pytest.mark.parametrize("size", [(56, 56), (96, 80), (340, 256)])
+def test_readers_that_may_seek_do(
+    tmp_path: Path, encode: Encode, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int], decoder: str
+) -> None:
     """Otherwise all of the above would be PyAV's merit."""
+    path = encode(tmp_path / "v.mp4", 20, size=size, g="6", bf="3")
     monkeypatch.setattr("hcml.data.seeking.read_in_order", lambda *_: pytest.fail("decoded from the start"))
-    with contextlib.closing(open_reader(mp4, decoder)) as reader:
-        assert len(reader.get(np.array([0, 59, 30]))) == 3
+    with contextlib.closing(open_reader(path, decoder)) as reader:
+        assert len(reader.get(np.array([0, 19, 8]))) == 3
+
+
+def test_widths_that_decord_fails_at_are_known() -> None:
+    """Measured with one-frame videos of every width from 8 to 399."""
+    assert [width for width in range(8, 400) if _is_misjudged(width)] == [8, 12, 16, 24, 48, 72]
