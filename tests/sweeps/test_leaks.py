@@ -84,3 +84,12 @@ def test_a_weights_file_says_what_it_was_trained_on(tmp_path: Path, settings: Ca
     write_file(path, {"model": {"a": torch.zeros(1)}})
     with pytest.raises(LeakError, match="does not say which videos"):
         trained_on(path)
+
+
+def test_data_that_cannot_be_read_are_left_to_the_runs(settings: Callable[..., dict[str, object]]) -> None:
+    def broken(config: BenchmarkConfig) -> Data:
+        raise ManifestError("train.csv:7: too few fields")
+
+    check_plan(make_plan([resolve(settings("benchmark=ucf101"))], lambda run: "new"), broken)
+    with pytest.raises(ManifestError, match="too few fields"):
+        check_leaks(ucf("1"), [ucf("1")], broken, "it")
