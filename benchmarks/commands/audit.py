@@ -162,7 +162,13 @@ def _drawn(entries: list[VideoEntry], sample: int, seed: int) -> list[VideoEntry
 def _cases(layout: Layout, entries: list[VideoEntry]) -> list[Case]:
     rows = read_ledger(layout.ledger)
     return [
-        Case(entry.video_id, entry.path, entry.num_frames, _known(layout, rows.get(entry.video_id)))
+        Case(
+            entry.video_id,
+            entry.path,
+            entry.num_frames,
+            rows.get(entry.video_id, {}).get("sha256", ""),
+            _known(layout, rows.get(entry.video_id)),
+        )
         for entry in entries
     ]
 

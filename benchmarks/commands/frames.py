@@ -7,6 +7,7 @@ table videos(id, shard, frames, places), with `places` the (offset, size) of eac
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 import os
 import re
@@ -66,6 +67,14 @@ def encoded_images(folder: Path) -> Iterator[bytes]:
             raise VideoError(shards / shard, f"cannot be read ({error.strerror}); pack it again") from error
         return
     raise VideoError(folder, "there is no such file, nor is it packed; unpack it again")
+
+
+def frames_hash(folder: Path) -> str:
+    """sha256 (hex) of a video's frames, packed or not. Raises :class:`VideoError`."""
+    digest = hashlib.sha256()
+    for data in encoded_images(folder):
+        digest.update(len(data).to_bytes(8, "little") + data)
+    return digest.hexdigest()
 
 
 def images_of(folder: Path) -> Iterator[NDArray[np.uint8]]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import functools
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.commands.frames import SHARDS, frame_files, packed_frames
+from benchmarks.commands.frames import SHARDS, frame_files, frames_hash, packed_frames
 from benchmarks.commands.isolate import Lost, run_isolated
 from benchmarks.commands.layout import (
     ORIGINAL,
@@ -35,7 +35,7 @@ from benchmarks.commands.reencode import (
     lost_frames,
     reencode,
 )
-from benchmarks.official import AnnotationError, ListedVideo, Listing, Official
+from benchmarks.official import AnnotationError, ListedVideo, Listing, Official, sha256_of
 from hcml.data.container import VideoError
 
 TIME_LIMIT = 1800.0
@@ -179,7 +179,7 @@ def _work(
     with open_ledger(layout.ledger) as ledger:
         if data.frame_folders:
             todo = [_Task(video_id, path) for video_id, path in located.paths.items()]
-            answers: Any = zip(todo, _frame_rows(layout.root, todo), strict=True)
+            answers: Any = zip(todo, _frame_rows(layout.root, todo, ledger.rows), strict=True)
         else:
             todo = [
                 _Task(video_id, path)
@@ -206,7 +206,7 @@ def _work(
 
 def _is_done(layout: Layout, row: Row | None, path: str, settings: dict[str, Any], count: str) -> bool:
     """Whether the row still says what is on disk. Videos that could not be read are tried again each time."""
-    if row is None or "error" in row or row["source"] != path or row["encoder"] != settings:
+    if row is None or "error" in row or "sha256" not in row or row["source"] != path or row["encoder"] != settings:
         return False
     if layout.version == ORIGINAL and count == "decode" and row["counted"] != "decode":
         return False
@@ -239,6 +239,7 @@ def _do(task: _Task, *, layout: Layout, count: str, settings: dict[str, Any]) ->
         else:
             target = layout.root / layout.copy_of(task.path)
             counted = reencode(source, target, layout.scratch, layout.version)
+        sha256 = sha256_of(target)
     except VideoError as error:
         return {**row, "error": f"{task.path}: {error.reason}"}
     except OSError as error:
@@ -248,6 +249,7 @@ def _do(task: _Task, *, layout: Layout, count: str, settings: dict[str, Any]) ->
         **row,
         "source_bytes": size,
         "bytes": target.stat().st_size,
+        "sha256": sha256,
         "frames": counted.frames,
         "counted": count if layout.version == ORIGINAL else "encode",
         "fps": header.fps,
@@ -266,9 +268,9 @@ def _count(source: Path, count: str) -> Counted:
     return count_decoded(source) if count == "decode" else count_packets(source)
 
 
-def _frame_rows(root: Path, tasks: Sequence[_Task]) -> Iterator[Row]:
+def _frame_rows(root: Path, tasks: Sequence[_Task], known: Mapping[str, Row]) -> Iterator[Row]:
     """Rows of frame folders, packed or not: counted by their names each time, which is cheaper than to ask whether
-    they changed."""
+    they changed; read once, for their hash."""
     packed: dict[str, dict[str, int]] = {}
     for task in tasks:
         parent = task.path.rpartition("/")[0]
@@ -280,8 +282,12 @@ def _frame_rows(root: Path, tasks: Sequence[_Task]) -> Iterator[Row]:
         parent, _, name = task.path.rpartition("/")
         try:
             if name in packed[parent] and not (root / task.path).is_dir():
-                return {**row, "frames": packed[parent][name]}
-            return {**row, "frames": len(frame_files(root / task.path))}
+                frames = packed[parent][name]
+            else:
+                frames = len(frame_files(root / task.path))
+            before = known.get(task.video_id, {})
+            same = before.get("source") == task.path and before.get("frames") == frames and "sha256" in before
+            return {**row, "frames": frames, "sha256": before["sha256"] if same else frames_hash(root / task.path)}
         except VideoError as error:
             return {"video_id": task.video_id, "source": task.path, "error": f"{task.path}: {error.reason}"}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import signal
 import time
@@ -19,8 +20,8 @@ from benchmarks.commands.layout import Layout, PrepareError
 from benchmarks.commands.prepare import prepare
 from benchmarks.commands.prepared import load_prepared, read_quarantine, write_quarantine
 from hcml.data.manifest import Manifest, ManifestError
-from hcml.data.video import read_frames
-from tests.benchmarks.tree import TOY, avi, cut_short, decode, encode, write_lists
+from hcml.data.video import VideoError, read_frames
+from tests.benchmarks.tree import FRAMES, TOY, avi, cut_short, decode, encode, frame_folder, write_lists
 
 
 @pytest.fixture(scope="module")
@@ -170,6 +171,33 @@ def test_zeroed_packets_in_the_middle_are_found(root: Path) -> None:
     assert kinds(run(root)) == {"h264": "unreadable"}
 
 
+def test_damage_that_decodes_without_an_error_is_found_by_its_bytes(root: Path) -> None:
+    path = root / "a/vp9.webm"
+    good = path.read_bytes()
+    for place in range(len(good) // 2, len(good) - 200, 50):
+        path.write_bytes(good[:place] + bytes([good[place] ^ 4]) + good[place + 1 :])
+        with contextlib.suppress(VideoError):
+            read_frames(path, np.arange(40), "pyav")
+            break
+    else:
+        pytest.fail("every damage was noticed by the decoder: nothing was tried")
+    found = kinds(run(root))
+    assert found.keys() == {"vp9"} and found["vp9"] in ("changed", "wrong frames")
+    prepare(TOY, root, "original", processes=0)
+    assert kinds(run(root)).keys() == {"vp9"}, "a file of the same size must not pass as prepared"
+
+
+def test_a_changed_frame_of_a_folder_is_found_packed_or_not(tmp_path: Path) -> None:
+    for name in ("one", "two", "three"):
+        frame_folder(tmp_path / "a" / name, 12)
+    write_lists(tmp_path, ["train 0 a/one", "train 1 a/two", "test 1 a/three"], ("1",))
+    prepare(FRAMES, tmp_path, "original", processes=0)
+    assert audit(FRAMES, tmp_path, "original", processes=0).found == {}
+    path = tmp_path / "a/two/00007.jpg"
+    path.write_bytes((tmp_path / "a/two/00008.jpg").read_bytes())
+    assert kinds(audit(FRAMES, tmp_path, "original", processes=0, again=True)) == {"two": "changed"}
+
+
 def test_a_decoder_that_takes_too_long_is_that_videos_failure(root: Path) -> None:
     report = run(root, processes=2, limit=0.0005, sample=3)
     assert set(kinds(report).values()) == {"crash or hang"} and report.checked == 3
@@ -271,6 +299,7 @@ def test_a_turned_video_is_compared_the_way_the_decoder_shows_it(root: Path) -> 
     quarter = (0, 65536, 0, -65536, 0, 0, 32 << 16, 0, 1 << 30)
     content[matrix : matrix + 36] = b"".join(value.to_bytes(4, "big", signed=True) for value in quarter)
     path.write_bytes(content)
+    prepare(TOY, root, "original", processes=0)
     assert read_frames(path, np.array([0]), "decord").shape == (1, 64, 32, 3)
     assert run(root, decoder="decord").found == {}
     assert run(root, decoder="pyav").found == {}
