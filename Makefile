@@ -53,6 +53,8 @@ soak: $(STAMP)  ## the long tests, hours in all; their results go to tests/soak/
 	mkdir -p tests/soak/results
 	$(VENV)/bin/python tests/soak/damaged_videos.py $(if $(strip $(ARGS)),$(ARGS),--files 1000 --seed 0) \
 	  | tee tests/soak/results/damaged_videos.txt
+	$(VENV)/bin/python -m tests.soak.damaged_data_set $(if $(strip $(ARGS)),$(ARGS),--files 1000 --seed 0) \
+	  | tee tests/soak/results/damaged_data_set.txt
 
 lint: $(STAMP)  ## ruff (rules and format) and types, changing nothing
 	$(RUFF) check .

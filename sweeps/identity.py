@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from hcml.config import ConfigError, FinetuneRun, ProbeRun, RetrievalRun, RunConfig, TestRun, to_dict
+from hcml.config import BenchmarkConfig, ConfigError, FinetuneRun, ProbeRun, RetrievalRun, RunConfig, TestRun, to_dict
 
 NOT_READ = {
     "pretrain": ("benchmark.test_per_class",),
@@ -77,6 +77,8 @@ def slug(run: RunConfig, prefix: str = "") -> str:
     """A short readable name, `[a-z0-9._-]+`, at most 60 characters; not unique."""
     model = run.model
     words = [model.backbone.name.split(".")[0], f"l{model.levels}"]
+    if run.benchmark.name != BenchmarkConfig().name:
+        words += [run.benchmark.name, run.benchmark.split]
     if model.temporal.mode != "none":
         words.append(model.temporal.mode)
     if model.levels and model.motion.input != "video":

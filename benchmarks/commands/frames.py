@@ -54,7 +54,10 @@ def encoded_images(folder: Path) -> Iterator[bytes]:
     """The bytes of a video's frames in their order: from its folder or, where that is not there, from the shards."""
     if folder.is_dir():
         for name in frame_files(folder):
-            yield (folder / name).read_bytes()
+            try:
+                yield (folder / name).read_bytes()
+            except OSError as error:
+                raise VideoError(folder, f"frame {name} cannot be read ({error.strerror}); unpack it again") from error
         return
     shards = folder.parent.with_name(folder.parent.name + SHARDS)
     for _, _, shard, places in _rows(shards, folder.name):

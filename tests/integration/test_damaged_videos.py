@@ -66,3 +66,14 @@ def test_the_soak_sees_what_it_looks_for(tmp_path: Path, break_it: str, outcome:
     assert (
         "Rules broken: 1\n" in done.stdout and '"number": 3' in done.stdout and f'"outcome": "{outcome}"' in done.stdout
     )
+
+
+def test_an_audit_reports_every_video_that_was_damaged_after_it_was_prepared() -> None:
+    """Each way to damage a file thrice or more; those that every decoder passes over too."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.soak.damaged_data_set", "--files", "60", "--seed", "3"],
+        cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "60 damaged videos, 60 reported, not reported: 0" in done.stdout
+    assert "changed" in done.stdout

@@ -12,6 +12,7 @@ from hcml.training.checkpoint import write_file
 from sweeps.freeze import run_from_dict
 from sweeps.identity import hash_run
 from sweeps.resolve import ConfigProblems, resolve
+from sweeps.schema import DataPaths
 
 PROFILES = ("quick", "full", "cluster")
 EXPERIMENTS = sorted(p.stem for p in (Path(__file__).resolve().parents[2] / "sweeps/conf/experiment").glob("*.yaml"))
@@ -244,3 +245,16 @@ def test_held_out_videos_that_are_not_there_are_no_part_of_a_run(settings):
 def test_an_unknown_split_is_refused(settings):
     with pytest.raises(ConfigProblems, match="not a split of synthmotion: all, direction"):
         resolve(settings("benchmark.split=2"))
+
+
+def test_the_name_of_a_run_says_which_data_set_and_split(settings):
+    names = [run.slug for run in resolve(settings("benchmark=hmdb51", "benchmark.split=3", "levels=1"))]
+    assert names == ["resnet18-l1-hmdb51-3-s0", "resnet18-l1-hmdb51-3-run-s0", "resnet18-l1-hmdb51-3-run-s0-1x1"]
+
+
+def test_a_site_file_says_where_data_lie_and_changes_no_run(settings):
+    here, there = settings("benchmark=ucf101"), settings("benchmark=ucf101", "cluster=example")
+    assert [run.run_id for run in resolve(here)] == [run.run_id for run in resolve(there)]
+    paths = DataPaths(**there["paths"]["data"])
+    assert str(paths.of("ucf101")) == "/datasets/ucf101" and paths.of("synthmotion").name == "data"
+    assert DataPaths(**here["paths"]["data"]).of("ucf101").parts[-2:] == ("data", "ucf101")
