@@ -11,7 +11,6 @@ DIR/SYNTHETIC                 a text, in trees that `synthesize` wrote
 from __future__ import annotations
 
 import fcntl
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from pathlib import Path
 
 from benchmarks.commands.progress import amount
 from benchmarks.official import Official
+from hcml.data.manifest import write_atomically
 
 OURS = ("prepared", "manifests", "quarantine")
 """Folders of ours under the root; no video of the data set lies there."""
@@ -144,16 +144,5 @@ def locked(path: Path, waiting: Callable[[str], None]) -> Iterator[None]:
 
 def write_whole(path: Path, text: str) -> None:
     """The whole text or nothing; raises :class:`PrepareError`."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            # newline="": the csv module ends its lines itself
-            with temporary.open("w", encoding="utf-8", newline="") as stream:
-                stream.write(text)
-                stream.flush()
-                os.fsync(stream.fileno())
-            os.replace(temporary, path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
+        write_atomically(path, text)

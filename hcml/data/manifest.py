@@ -176,7 +176,7 @@ class Manifest:
         plain = {**self._plain(), "sha256": self.content_hash()}
         rows = ",\n".join(json.dumps(row, ensure_ascii=False) for row in plain.pop("entries"))
         head = json.dumps(plain, ensure_ascii=False, indent=1)[:-2]
-        _write_atomically(Path(path), f'{head},\n "entries": [\n{rows}\n]}}\n')
+        write_atomically(Path(path), f'{head},\n "entries": [\n{rows}\n]}}\n')
 
     @classmethod
     def load(cls, path: Path, root: Path) -> Manifest:
@@ -242,11 +242,13 @@ def listing_of(where: str, problems: list[str]) -> str:
     return "\n".join([f"{where}: {len(problems)} problems", *shown, *more])
 
 
-def _write_atomically(path: Path, text: str) -> None:
+def write_atomically(path: Path, text: str) -> None:
+    """The whole text or nothing, on disk when this returns."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with temporary.open("w", encoding="utf-8") as stream:
+        # newline="": the csv module ends its lines itself
+        with temporary.open("w", encoding="utf-8", newline="") as stream:
             stream.write(text)
             stream.flush()
             os.fsync(stream.fileno())

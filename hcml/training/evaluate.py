@@ -78,10 +78,11 @@ def write_predictions(path: Path, predictions: list[Prediction], classes: list[s
         shown = [str(sum(rank == 0 for rank in p.clip_ranks))] if clips else []
         shown += [f"{value:.6g}" for value in p.probabilities]
         rows.append([p.video_id, str(p.label), p.group, str(p.prediction), correct, *shown])
-    _write_csv(path, rows)
+    write_csv(path, rows)
 
 
-def _write_csv(path: Path, rows: list[list[str]]) -> None:
+def write_csv(path: Path, rows: list[list[str]]) -> None:
+    """Whole or not at all."""
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
     temporary = path.with_name(path.name + ".tmp")
@@ -145,7 +146,7 @@ def run_test(
     predictions, unreadable = _joined(shares, manifest)
     folder.mkdir(parents=True, exist_ok=True)
     write_predictions(folder / "predictions.csv", predictions, manifest.classes, clips=config.metric == "clip")
-    _write_csv(folder / "unreadable.csv", [["video_id", "error"], *([i, e] for i, e in sorted(unreadable.items()))])
+    write_csv(folder / "unreadable.csv", [["video_id", "error"], *([i, e] for i, e in sorted(unreadable.items()))])
     if not predictions:
         video_id, error = next(iter(unreadable.items()))
         raise RuntimeError(f"no test video can be read, of {len(manifest.entries)} (the first: {video_id}: {error})")

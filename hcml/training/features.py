@@ -7,9 +7,6 @@ from the beginning. Memory holds one vector a video, and the frames of the batch
 
 from __future__ import annotations
 
-import csv
-import io
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,6 +23,7 @@ from hcml.data.manifest import Data, Manifest, VideoEntry
 from hcml.model import HCML, build_model
 from hcml.training.arithmetic import autocast, pick_device, place_clip, place_module, set_up
 from hcml.training.costs import gmacs, num_parameters, peak_memory_mb
+from hcml.training.evaluate import write_csv
 from hcml.training.finetune import check_labels
 from hcml.training.loop import OnStep
 from hcml.training.progress import ProgressReport
@@ -240,13 +238,4 @@ def write_unreadable(folder: Path, frozen: Frozen) -> None:
     rows = [["subset", "video_id", "error"]]
     for subset, features in (("train", frozen.train), ("test", frozen.test)):
         rows += [[subset, video_id, error] for video_id, error in sorted(features.unreadable.items())]
-    write_rows(folder / "unreadable.csv", rows)
-
-
-def write_rows(path: Path, rows: list[list[str]]) -> None:
-    """A CSV file, whole or not at all."""
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(text.getvalue(), encoding="utf-8")
-    os.replace(temporary, path)
+    write_csv(folder / "unreadable.csv", rows)

@@ -19,8 +19,8 @@ from torch import Tensor
 
 from hcml.config import RetrievalRun, Runtime
 from hcml.data.manifest import Data
-from hcml.training.evaluate import chances
-from hcml.training.features import close_costs, frozen_features, write_rows, write_unreadable
+from hcml.training.evaluate import chances, write_csv
+from hcml.training.features import close_costs, frozen_features, write_unreadable
 from hcml.training.loop import OnStep
 
 KS = (1, 5, 10, 20)
@@ -151,7 +151,7 @@ def run_retrieval(
         gap = [""] * (max(KS) - len(names))
         hit = str(answer.hit + 1) if answer.hit < max(KS) else ""
         rows.append([entry.video_id, str(entry.label), entry.group, hit, *names, *gap, *shown, *gap])
-    write_rows(folder / "neighbours.csv", rows)
+    write_csv(folder / "neighbours.csv", rows)
     write_unreadable(folder, frozen)
     sizes = {name: sum(entry.group == name for entry in data.test.entries) for name in data.test.group_names}
     members = {name: [a for i, a in answers.items() if test.entries[i].group == name] for name in sizes}
