@@ -83,12 +83,14 @@ def _check_owner(path: Path, data: Official) -> None:
         raise PrepareError(f"{path} belongs to {owner}: give each data set a --root of its own")
 
 
-def has_official_size(data: Official, split: str, listing: Listing) -> bool:
-    """Whether the lists name as many videos as the owners' (or, where there are many lists, as a published copy's)."""
+def has_official_size(data: Official, split: str, listing: Listing) -> bool | None:
+    """Whether the lists name as many videos as the owners' do; where there are many lists, True for the sizes of
+    published copies and None for others, of which nothing can be said."""
     counts = {subset: len(listing.subset(subset)) for subset in SUBSETS}
     if split in data.sizes:
         return counts == data.sizes[split]
-    return bool(data.known_sizes) and all(counts[subset] in sizes for subset, sizes in data.known_sizes.items())
+    known = bool(data.known_sizes) and all(counts[subset] in sizes for subset, sizes in data.known_sizes.items())
+    return True if known else None
 
 
 def _origin(
@@ -96,8 +98,9 @@ def _origin(
 ) -> dict[str, Any]:
     origin: dict[str, Any] = {
         "annotations": dict(sorted(listing.annotations.items())),
-        "official_lists": has_official_size(data, split, listing),
     }
+    if (official := has_official_size(data, split, listing)) is not None:
+        origin["official_lists"] = official
     if layout.version != ORIGINAL:
         used = {
             ", ".join(f"{name} {version}" for name, version in row["libraries"].items())
