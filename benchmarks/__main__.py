@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from shlex import quote
 
 from benchmarks import BENCHMARKS, UnknownBenchmark, module_of
 from benchmarks.commands.audit import TIME_LIMIT, audit
@@ -156,7 +157,7 @@ def _say_prepared(data: Official, root: Path, outcome: Outcome, seconds: float) 
         _say(f"{len(outcome.unreadable)} files cannot be read; they are in the manifests' quarantine:")
         _say_some(list(outcome.unreadable.values()))
         _say(f"fetch them again, then type: {prepare_command(data, root, outcome.version)}")
-    _say(f"next: python -m benchmarks audit {data.name} --root {root} --copy {outcome.version}")
+    _say(f"next: python -m benchmarks audit {data.name} --root {quote(str(root))} --copy {outcome.version}")
 
 
 def _audit(options: argparse.Namespace) -> int:
@@ -202,7 +203,7 @@ def _synthesize(options: argparse.Namespace) -> int:
     except SynthesisError as error:
         raise PrepareError(str(error)) from error
     _say(f"wrote a made-up {options.name} to {options.root}")
-    _say(f"next: python -m benchmarks prepare {options.name} --root {options.root}")
+    _say(f"next: python -m benchmarks prepare {options.name} --root {quote(str(options.root))}")
     return 0
 
 

@@ -91,5 +91,6 @@ BENCHMARK = HMDB51(
     title="HMDB-51",
     splits=("1", "2", "3"),
     copies=("h264", "original"),
+    avi=True,
     sizes={split: {"train": 3570, "test": 1530} for split in ("1", "2", "3")},
 )

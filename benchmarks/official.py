@@ -9,13 +9,13 @@ from __future__ import annotations
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
     from hcml.config import BenchmarkConfig
-    from hcml.data.manifest import Data
+    from hcml.data.manifest import Data, Manifest
 
 SUBSETS = ("train", "test")
 
@@ -74,6 +74,8 @@ class Official(ABC):
     """Classes depend on left and right, so a plain flip is refused."""
     frame_folders: bool = False
     """Videos are folders of JPEG files."""
+    avi: bool = False
+    """Handed out as MPEG-4 in AVI, of which decoders that seek give wrong frames."""
 
     CLASSES: ClassVar[Path] = Path(__file__).parent / "classes"
 
@@ -94,6 +96,7 @@ class Official(ABC):
     def num_classes(self, config: BenchmarkConfig) -> int:
         """Classes of the split. Raises :class:`AnnotationError` for an unknown split or copy."""
         self.check(config.split, config.version)
+        self.check_decoder(config)
         return len(self.classes())
 
     def prepare(self, root: Path, config: BenchmarkConfig) -> Path:
@@ -108,8 +111,8 @@ class Official(ABC):
 
         self.check(config.split, config.version)
         data = load_prepared(self, Path(root), config.version, config.split)
-        data.train = data.train.subset_per_class(config.train_per_class)
-        data.test = data.test.subset_per_class(config.test_per_class)
+        data.train = _part(data.train, config.train_per_class)
+        data.test = _part(data.test, config.test_per_class)
         return data
 
     def check(self, split: str, version: str) -> None:
@@ -120,9 +123,32 @@ class Official(ABC):
                 f"benchmark.version={version!r} is not a copy of {self.name}: {', '.join(self.copies)}"
             )
 
+    def check_decoder(self, config: BenchmarkConfig) -> None:
+        """Raises :class:`AnnotationError` for a decoder that cannot read this copy, before anything is started."""
+        if self.frame_folders != (config.decoder == "frames"):
+            kind = "folders of frames" if self.frame_folders else "video files"
+            right = "frames" if self.frame_folders else "decord"
+            raise AnnotationError(
+                f"benchmark.decoder={config.decoder} does not fit {self.name}, which consists of {kind}: leave it out "
+                f"({right} is set for it)"
+            )
+        if self.avi and config.version == "original" and config.decoder != "pyav":
+            raise AnnotationError(
+                f"benchmark.version=original of {self.name} is MPEG-4 in AVI, of which {config.decoder} gives wrong "
+                f"frames: set benchmark.decoder=pyav, or benchmark.version={self.copies[0]}"
+            )
+
     def check_split(self, split: str) -> None:
         if split not in self.splits:
             raise AnnotationError(f"benchmark.split={split!r} is not a split of {self.name}: {', '.join(self.splits)}")
+
+
+def _part(manifest: Manifest, per_class: int) -> Manifest:
+    """The first `per_class` videos of each class (0 = all). A part is marked: it is not the official subset."""
+    part = manifest.subset_per_class(per_class)
+    if len(part.entries) == len(manifest.entries):
+        return manifest
+    return replace(part, origin=manifest.origin | {"part": True})
 
 
 def classes_hash(classes: Sequence[str]) -> str:

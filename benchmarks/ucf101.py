@@ -120,6 +120,7 @@ BENCHMARK = UCF101(
     title="UCF-101",
     splits=("1", "2", "3"),
     copies=("h264", "original"),
+    avi=True,
     sizes={
         "1": {"train": 9537, "test": 3783},
         "2": {"train": 9586, "test": 3734},

@@ -105,7 +105,7 @@ def protocol(config: Mapping[str, Any], flip: str | None = None) -> str:
         parts += _scoring(config, flip)
     parts.append(f"split {dig(config, 'benchmark.split') or '?'}")
     if views is not None and dig(config, "benchmark.test_per_class"):
-        parts.append(f"{dig(config, 'benchmark.test_per_class')} test videos a class")
+        parts.append(f"at most {dig(config, 'benchmark.test_per_class')} test videos a class")
     if config.get("phase") == "pretrain":
         parts.append(f"{config.get('eval_videos', '?')} held-out videos a group")
     if config.get("within_group"):
@@ -134,7 +134,7 @@ def _scoring(config: Mapping[str, Any], flip: str | None) -> list[str]:
         f"top-1 of a {config.get('metric', 'video')}",
         f"{config.get('selection', 'last')} checkpoint",
         f"trained with flip {flip}",
-        "any coverage" if needed is None else f"coverage {100 * needed:g} %",
+        "any coverage" if needed is None else f"coverage of at least {100 * needed:g} % asked for",
     ]
     trained = dig(config, "model.num_frames"), dig(config, "model.input_size")
     tested = dig(config, "sampling.num_frames"), dig(config, "transform.crop_size")
@@ -183,9 +183,12 @@ def _training_columns(phases: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]
 def _doubts(data: Mapping[str, Any]) -> str:
     """What makes a data set another one than its name says."""
     origin = data.get("origin") or {}
+    doubts = ["a part of its videos"] if origin.get("part") else []
     if origin.get("synthetic"):
-        return " (synthetic imitation)"
-    return " (not the official lists)" if origin.get("official_lists") is False else ""
+        doubts.insert(0, "synthetic imitation")
+    elif origin.get("official_lists") is False:
+        doubts.insert(0, "not the official lists")
+    return f" ({', '.join(doubts)})" if doubts else ""
 
 
 def _frozen_columns(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from results.cells import MISSING, Table, accuracy, chance_text, footnotes, origin, per_cent, run_names, sampling
-from results.grouping import EXTRA_AXES, NOTE_COLUMN, SPLIT, Arm, families_of, groups_of, of_phase, shown_axes
+from results.grouping import EXTRA_AXES, NOTE_COLUMN, SPLIT, Arm, families_of, groups_of, note, of_phase, shown_axes
 from results.stats import Summary, summarise
 
 
@@ -26,7 +26,7 @@ def top1_per_split(frame: pd.DataFrame) -> Table:
     families = [family for family in families_of(tests) if not groups_of(list(family.values()), "top1")]
     splits = sorted({split for family in families for split in family}, key=int)
     arms = [arm for family in families for arm in family.values()]
-    extra, noted = shown_axes(arms), any(arm.note for arm in arms)
+    extra, noted = shown_axes(arms), any(_note(arm) for arm in arms)
     rows, sources = [], []
     for family in families:
         members = [family.get(split) for split in splits]
@@ -35,8 +35,8 @@ def top1_per_split(frame: pd.DataFrame) -> Table:
         line = [str(first.values("benchmark")[0]), first["backbone"], str(first["levels"]), first["pretraining"]]
         line += [str(first[axis]) for axis in extra]
         line += [MISSING if arm is None else accuracy(arm, "metric.top1", "videos") for arm in members]
-        line += [per_cent(mean_over(members)), chance_text(found, "chance")]
-        rows.append([*line, *(["; ".join(dict.fromkeys(arm.note for arm in found if arm.note))] if noted else [])])
+        line += [*([per_cent(mean_over(members))] if len(splits) > 1 else []), chance_text(found, "chance")]
+        rows.append([*line, *([_note(first)] if noted else [])])
         sources.append("; ".join(run_names(arm) for arm in found))
     caption = ["Top-1 in per cent of the test videos of each official split, and the mean over these splits."]
     caption += [sampling(arms, "metric.top1", "the test videos of the split"), origin(arms)]
@@ -46,11 +46,16 @@ def top1_per_split(frame: pd.DataFrame) -> Table:
         caption=" ".join(filter(None, caption)),
         columns=["benchmark", "backbone", "levels", "pretraining", *(EXTRA_AXES[axis] for axis in extra)]
         + [f"split {split}" for split in splits]
-        + [f"mean({','.join(splits)})", "chance", *([NOTE_COLUMN] if noted else [])],
+        + [*([f"mean({','.join(splits)})"] if len(splits) > 1 else []), "chance", *([NOTE_COLUMN] if noted else [])],
         rows=rows,
         footnotes=footnotes(arms, rows),
         sources=sources,
     )
+
+
+def _note(arm: Arm) -> str:
+    """What sets a row apart besides the videos, which differ from split to split."""
+    return note((name, value) for name, value in arm.apart if "manifest" not in name)
 
 
 def mean_over(arms: Sequence[Arm | None]) -> Summary:

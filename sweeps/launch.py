@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ from sweeps.show import clock, outcome_table, plan_table
 from sweeps.store import FolderError, Store
 
 SUCCESS, SOME_FAILED, BAD_CONFIG = 0, 1, 2
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -97,8 +100,11 @@ def launch(composed: Sequence[tuple[Sequence[str], DictConfig | Exception]], exe
     data = DataPaths(**settings["paths"]["data"])
     code = code_state()
     try:
+        manifests = known_manifests([run for job in jobs for run in job.runs], data)
         plan = make_plan(
-            [job.runs for job in jobs], lambda run: store.state(run, code["fingerprint"]), settings["rerun_stale"]
+            [job.runs for job in jobs],
+            lambda run: store.state(run, code["fingerprint"], manifests.get(repr(run.config.benchmark))),
+            settings["rerun_stale"],
         )
     except FolderError as error:
         print(error, file=sys.stderr)
@@ -151,7 +157,25 @@ def show_plan(jobs: Sequence[Job], plan: Plan, store: Store, data: DataPaths) ->
             flush=True,
         )
     if any(entry.state == "stale" and not entry.execute for entry in plan.entries):
-        print("stale runs were finished by other code and are kept; rerun_stale=true runs them anew")
+        print(
+            "stale runs were finished by other code, or on other data than there are now, and are kept; "
+            "rerun_stale=true runs them anew"
+        )
+
+
+def known_manifests(runs: Iterable[PlannedRun], data: DataPaths) -> dict[str, dict[str, str]]:
+    """A benchmark's configuration as text -> the hashes of its manifests; only of those that are prepared."""
+    from benchmarks import load
+
+    found = {}
+    for config in {repr(run.config.benchmark): run.config.benchmark for run in runs}.values():
+        try:
+            both = load(config, data.of(config.name))
+        except (OSError, ValueError) as error:
+            log.info("%s is not prepared: %s", config.name, error)
+            continue
+        found[repr(config)] = {"train": both.train.content_hash(), "test": both.test.content_hash()}
+    return found
 
 
 def prepare_benchmarks(plan: Plan, data: DataPaths) -> None:

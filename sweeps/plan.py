@@ -9,7 +9,7 @@ from sweeps.identity import PlannedRun
 
 STATES = ("new", "interrupted", "changed", "failed", "running", "done", "stale")
 """interrupted: goes on from its checkpoint. changed: interrupted or failed under other code, so it starts anew.
-failed: is tried again. running: another process has it. stale: finished, by other code."""
+failed: is tried again. running: another process has it. stale: finished, by other code or on other data."""
 
 
 @dataclass(frozen=True)

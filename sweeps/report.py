@@ -11,7 +11,10 @@ from results.make_tables import make_tables
 from results.render import markdown
 from results.tables import all_tables
 
-SHOWN = ("levels_by_backbone", "top1_per_tier", "self_supervised_evaluation", "self_supervised_by_tier")
+SHOWN = (
+    *("levels_by_backbone", "top1_per_tier", "top1_per_split"),
+    *("self_supervised_evaluation", "self_supervised_by_tier"),
+)
 """Tables printed at the end of a sweep; the others are long and are named only, unless there is nothing but them."""
 
 

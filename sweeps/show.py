@@ -15,7 +15,7 @@ _MEANING = {
     "failed": "retry",
     "running": "in use by another process",
     "done": "skip",
-    "stale": "skip (finished by other code)",
+    "stale": "skip (finished by other code or on other data)",
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,6 +12,15 @@ from typing import Any
 from hcml.config import Runtime, to_dict
 from sweeps.identity import PlannedRun
 from sweeps.lock import is_alive, read_owner, write_json
+
+READ = {
+    "pretrain": ("train",),
+    "finetune": ("train",),
+    "test": ("test",),
+    "probe": ("train", "test"),
+    "retrieval": ("train", "test"),
+}
+"""Subsets whose videos decide what a phase gives."""
 
 
 class FolderError(RuntimeError):
@@ -36,8 +46,11 @@ class Store:
             return folder
         return None
 
-    def state(self, run: PlannedRun, fingerprint: str) -> str:
-        """One of :data:`sweeps.plan.STATES`, read from the folder alone."""
+    def state(self, run: PlannedRun, fingerprint: str, manifests: Mapping[str, str] | None = None) -> str:
+        """One of :data:`sweeps.plan.STATES`, read from the folder alone.
+
+        `manifests` (subset -> content hash) are the data that the run would read now, where they are known.
+        """
         folder = self.find(run.phase, run.run_id)
         frozen = read_json(folder / "config.json") if folder else None
         if folder is None or frozen is None:
@@ -48,12 +61,19 @@ class Store:
         status = read_json(folder / "status.json") or {}
         same = frozen.get("frozen", {}).get("fingerprint") == fingerprint
         if status.get("state") == "done" and (folder / "record.json").is_file():
-            return "done" if same else "stale"
+            return "done" if same and self._same_data(folder, run.phase, manifests or {}) else "stale"
         if not status:
             return "new"  # frozen, but never started
         if not same:
             return "changed"
         return "failed" if status.get("state") == "failed" else "interrupted"
+
+    @staticmethod
+    def _same_data(folder: Path, phase: str, manifests: Mapping[str, str]) -> bool:
+        """Whether a finished run read these videos: those it trained on, or those it measured."""
+        record = read_json(folder / "record.json") or {}
+        read = record.get("data", {}).get("manifest_sha256", {})
+        return all(manifests.get(subset) in (None, read.get(subset)) for subset in READ[phase])
 
     def prepare(
         self, run: PlannedRun, runtime: Runtime, frozen: dict[str, Any], anew: bool = False, **notes: Any

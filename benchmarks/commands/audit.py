@@ -85,6 +85,10 @@ def audit(
     it. Raises :class:`PrepareError`, ManifestError and AnnotationError.
     """
     layout = Layout(check_root(root), check_version(data, version))
+    if not decoder and data.avi and layout.version == ORIGINAL:
+        # decord refuses such files, and a list of all of them would keep them from PyAV too
+        say("decord cannot read this copy: it is audited with pyav, which runs need too (benchmark.decoder=pyav)")
+        decoder = "pyav"
     decoder = decoder or ("frames" if data.frame_folders else "decord")
     try:
         reader_of(decoder)

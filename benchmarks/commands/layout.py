@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 
 from benchmarks.commands.progress import amount
 from benchmarks.official import Official
@@ -91,7 +92,7 @@ def check_version(data: Official, version: str) -> str:
 
 def prepare_command(data: Official, root: Path, version: str) -> str:
     """What to type to prepare that copy."""
-    return f"python -m benchmarks prepare {data.name} --root {root} --copy {version}"
+    return f"python -m benchmarks prepare {data.name} --root {quote(str(root))} --copy {version}"
 
 
 @contextmanager

@@ -35,7 +35,7 @@ from benchmarks.commands.reencode import (
     lost_frames,
     reencode,
 )
-from benchmarks.official import AnnotationError, ListedVideo, Listing, Official, sha256_of
+from benchmarks.official import SUBSETS, AnnotationError, ListedVideo, Listing, Official, sha256_of
 from hcml.data.container import VideoError
 
 TIME_LIMIT = 1800.0
@@ -91,6 +91,7 @@ def prepare(
     with locked(layout.ledger.with_suffix(".lock"), say):
         located = _with_copies(layout, locate(data, layout.root, videos), say)
         _say_located(say, layout.root, data, located, len(videos))
+        _check_subsets(layout.root, listings, located, bool(splits), say)
         if data.frame_folders and layout.version != ORIGINAL:
             raise PrepareError(f"{data.name} consists of frame folders; its only copy is {ORIGINAL}")
         outcome = Outcome(layout.version, listings, located)
@@ -149,6 +150,24 @@ def _with_copies(layout: Layout, located: Located, say: Say) -> Located:
         say(f"{len(kept)} videos are there as copies alone: their originals are gone")
     missing = [video_id for video_id in located.missing if video_id not in kept]
     return Located({**located.paths, **kept}, missing, located.ambiguous)
+
+
+def _check_subsets(root: Path, listings: dict[str, Listing], located: Located, asked: bool, say: Say) -> None:
+    """Leaves out splits of which a whole subset is not there; an error for the first, and for those asked for."""
+    first = next(iter(listings))
+    for split, listing in list(listings.items()):
+        for subset in SUBSETS:
+            listed = listing.subset(subset)
+            if not listed or any(video.video_id in located.paths for video in listed):
+                continue
+            text = (
+                f"none of the {len(listed)} {subset} videos of split {split} is under {root} (such as "
+                f"{listed[0].places[0]})"
+            )
+            if asked or split == first:
+                raise PrepareError(f"{text}; put them there, or give the folder that holds all videos as --root")
+            say(f"warning: split {split} is left out: {text}")
+            listings.pop(split, None)
 
 
 def _say_located(say: Say, root: Path, data: Official, located: Located, listed: int) -> None:

@@ -35,7 +35,8 @@ def load_subset(data: Official, layout: Layout, split: str, subset: str) -> Mani
     command = f"{prepare_command(data, layout.root, layout.version)} --split {split}"
     if not path.is_file():
         raise ManifestError(
-            f"{data.name} (copy {layout.version}, split {split}) is not prepared under {layout.root}; type: {command}"
+            f"{data.name} (copy {layout.version}, split {split}) is not prepared under {layout.root}"
+            f"{_what_is(layout)}; type: {command}, or say where it is: paths.data.{data.name}=DIR"
         )
     try:
         manifest = Manifest.load(path, layout.root)
@@ -44,6 +45,14 @@ def load_subset(data: Official, layout: Layout, split: str, subset: str) -> Mani
     if manifest.benchmark != data.name:
         raise ManifestError(f"{path} belongs to {manifest.benchmark}, not to {data.name}: give that one's own root")
     return manifest
+
+
+def _what_is(layout: Layout) -> str:
+    """The copies and splits that are prepared, in words."""
+    found = sorted(
+        f"{path.parent.name}, split {path.stem[:-6]}" for path in layout.root.glob("manifests/*/*-train.json")
+    )
+    return f" (but there are: {'; '.join(found)})" if found else ""
 
 
 def check_annotations(data: Official, layout: Layout, manifest: Manifest) -> None:

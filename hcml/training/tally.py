@@ -74,8 +74,8 @@ class Tally:
         if count > max(1.0, UNREADABLE_SHARE * total_clips):
             raise UnreadableVideos(
                 f"{count} of {total_clips} training clips had to be replaced because their video is unreadable "
-                f"(allowed: {100 * UNREADABLE_SHARE:g} %, at least one): repair or remove "
-                + ", ".join(sorted(self.replaced)[:20])
+                f"(allowed: {100 * UNREADABLE_SHARE:g} %, at least one): prepare the benchmark again, which encodes "
+                "them anew, or audit it, which leaves them out: " + ", ".join(sorted(self.replaced)[:20])
             )
 
     def costs(self) -> dict[str, float]:

@@ -185,7 +185,7 @@ def test_flat_and_protocol() -> None:
         "within_group": True,
     }
     scored = "mean of softmax, top-1 of a video, last checkpoint, trained with flip ?, any coverage"
-    rest = "split 2, 5 test videos a class, group given"
+    rest = "split 2, at most 5 test videos a class, group given"
     assert protocol(config) == f"uniform 8, 2x3 views, resize 256 crop 224, short videos loop, {scored}, {rest}"
     assert "trained with flip mapped" in protocol(config, "mapped")
 
@@ -209,7 +209,8 @@ FULL = {
 def test_every_value_of_a_protocol_tells_rows_apart() -> None:
     said = (
         "uniform 8 by tsm, 2x3 views, resize 256 crop 256, short videos loop, mean of logits, top-1 of a video, "
-        "last checkpoint, trained with flip none, coverage 97 %, trained on 8 frames of 224 px, split val"
+        "last checkpoint, trained with flip none, coverage of at least 97 % asked for, "
+        "trained on 8 frames of 224 px, split val"
     )
     assert protocol(FULL) == said
     changes = [

@@ -3,12 +3,14 @@ from __future__ import annotations
 import pytest
 from hydra.errors import ConfigCompositionException
 
+from hcml.config import Runtime
 from sweeps import estimate, launch
 from sweeps.execute import Outcome
 from sweeps.plan import make_plan
 from sweeps.resolve import resolve
 from sweeps.run import unknown_backbones
 from sweeps.schema import DataPaths
+from sweeps.store import Store
 
 
 def jobs(composed, *rows):
@@ -167,3 +169,14 @@ def test_an_unknown_backbone_on_the_command_line_gets_help():
     assert "did you mean resnet50" in typo
     (other,) = unknown_backbones(["backbone=convnext_atto"])
     assert "backbone.name=convnext_atto" in other
+
+
+def test_a_run_that_was_finished_on_other_data_is_stale(settings, tmp_path):
+    (run,) = resolve(settings("phase=pretrain"))
+    store = Store(tmp_path)
+    folder = store.prepare(run, Runtime(), {"fingerprint": "f"})
+    (folder / "status.json").write_text('{"state": "done"}')
+    (folder / "record.json").write_text('{"data": {"manifest_sha256": {"train": "a", "test": "b"}}}')
+    assert store.state(run, "f") == "done", "where nothing is known of the data"
+    assert store.state(run, "f", {"train": "a", "test": "c"}) == "done", "pretraining trains on no test video"
+    assert store.state(run, "f", {"train": "c", "test": "b"}) == "stale"

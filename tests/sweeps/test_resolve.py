@@ -258,3 +258,18 @@ def test_a_site_file_says_where_data_lie_and_changes_no_run(settings):
     paths = DataPaths(**there["paths"]["data"])
     assert str(paths.of("ucf101")) == "/datasets/ucf101" and paths.of("synthmotion").name == "data"
     assert DataPaths(**here["paths"]["data"]).of("ucf101").parts[-2:] == ("data", "ucf101")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "text"),
+    [
+        (["benchmark=sthv1", "benchmark.decoder=decord"], "consists of folders of frames"),
+        (["benchmark=sthv2", "benchmark.decoder=frames"], "consists of video files"),
+        (["benchmark=ucf101", "benchmark.version=original"], "set benchmark.decoder=pyav"),
+        (["benchmark=hmdb51", "benchmark.split=4"], "not a split of hmdb51: 1, 2, 3"),
+        (["benchmark=sthv2", "benchmark.version=h264"], "not a copy of sthv2: original"),
+    ],
+)
+def test_what_a_data_set_cannot_be_is_refused_before_anything_starts(settings, overrides, text):
+    with pytest.raises(ConfigProblems, match=text):
+        resolve(settings(*overrides))

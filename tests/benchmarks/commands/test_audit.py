@@ -198,6 +198,13 @@ def test_a_changed_frame_of_a_folder_is_found_packed_or_not(tmp_path: Path) -> N
     assert kinds(audit(FRAMES, tmp_path, "original", processes=0, again=True)) == {"two": "changed"}
 
 
+def test_files_that_decord_refuses_are_audited_with_the_decoder_that_runs_need(tree: Path) -> None:
+    said: list[str] = []
+    report = audit(replace(TOY, avi=True), tree, "original", processes=0, again=True, say=said.append)
+    assert (report.decoder, report.found) == ("pyav", {})
+    assert any("benchmark.decoder=pyav" in line for line in said)
+
+
 def test_a_decoder_that_takes_too_long_is_that_videos_failure(root: Path) -> None:
     report = run(root, processes=2, limit=0.0005, sample=3)
     assert set(kinds(report).values()) == {"crash or hang"} and report.checked == 3

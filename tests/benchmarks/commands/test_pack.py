@@ -145,7 +145,7 @@ def test_a_killed_run_goes_on_with_the_next_shard(tmp_path: Path, grown: Path) -
     write_lists(root, [f"train 0 {FOLDER}/{number}" for number in range(60)], ("1",))
     script = tmp_path / "command.py"
     script.write_text(COMMAND)
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
     process = subprocess.Popen([sys.executable, str(script), str(root)], env=environment)
     deadline = time.monotonic() + 60
     while len(list((root / SHARDS).glob("*.tar"))) < 3:

@@ -158,6 +158,18 @@ def test_official_sizes_are_recognised(root: Path) -> None:
     assert load_prepared(known, root, "original", "2").train.origin["official_lists"] is True
 
 
+def test_a_subset_that_is_not_there_at_all_is_no_data_set(root: Path) -> None:
+    write_lists(root, ["train 0 nowhere/x.mp4", "test 1 catch/b.webm"], ("1",))
+    with pytest.raises(PrepareError, match="none of the 1 train videos of split 1 is under .*nowhere/x.mp4"):
+        run(root, "original")
+    write_lists(root, ["train 1 catch/b.webm", "test 2 wave/c.mp4"], ("1",))
+    write_lists(root, ["train 1 catch/b.webm", "test 2 nowhere/x.mp4"], ("2",))
+    outcome, said = run(root, "original")
+    assert outcome.listings.keys() == {"1"} and any("split 2 is left out: none of the 1 test videos" in s for s in said)
+    with pytest.raises(PrepareError, match="none of the 1 test videos of split 2"):
+        run(root, "original", splits=["2"])
+
+
 def test_further_splits_may_lack_their_lists_unless_they_are_asked_for(root: Path) -> None:
     (root / "list2.txt").unlink()
     outcome, said = run(root, "original")

@@ -48,7 +48,7 @@ def script(tmp_path: Path) -> Path:
 
 
 def start(script: Path, root: Path, **options) -> subprocess.Popen:
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3]), "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
         [sys.executable, str(script), str(root)],
         env=environment,
@@ -65,7 +65,7 @@ def test_a_killed_run_goes_on_where_it_stopped(tmp_path: Path, script: Path) -> 
     first = encode(root / "wave/0.mp4", 120, size=(160, 120))
     for number in range(1, 24):
         shutil.copy(first, root / f"wave/{number}.mp4")
-    write_lists(root, [f"train 2 wave/{number}.mp4" for number in range(24)])
+    write_lists(root, [f"{'train' if number else 'test'} 2 wave/{number}.mp4" for number in range(24)])
     (root / "list1.txt").open("a").write("test 1 wave/none.mp4\n")
     process = start(script, root)
     ledger = Layout(root, "h264").ledger
@@ -83,7 +83,7 @@ def test_a_killed_run_goes_on_where_it_stopped(tmp_path: Path, script: Path) -> 
     output, errors = start(script, root).communicate(timeout=120)
     assert output.splitlines()[-1] == str(24 - len(done)), errors
     assert {row["frames"] for row in read_ledger(ledger).values()} == {120}
-    assert len(load_prepared(TOY, root, "h264", "2").train.entries) == 24
+    assert len(load_prepared(TOY, root, "h264", "2").train.entries) == 23
     assert not Layout(root, "h264").scratch.exists()
     assert len([path for path in (root / "prepared/h264").rglob("*") if path.is_file()]) == 24
 
