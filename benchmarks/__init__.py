@@ -1,8 +1,8 @@
 """What is measured: each benchmark turns its files into manifests; nothing here knows the method.
 
 `BENCHMARKS` names the modules and, for data sets of others, the objects (benchmarks/official.py). Each has
-`num_classes(config)`, `prepare(root, config)`, `load(root, config) -> Data`; where the truth is known,
-`motion_field(manifest, video_id, indices)`; and where the configuration decides how many videos there are,
+`num_classes(config)`, `class_names(config)`, `prepare(root, config)`, `load(root, config) -> Data`; where the truth is
+known, `motion_field(manifest, video_id, indices)`; and where the configuration decides how many videos there are,
 `counts(config)` of each class and `GROUPS` of classes.
 """
 
@@ -60,6 +60,12 @@ def num_classes(config: BenchmarkConfig) -> int:
     """Classes of a benchmark's split, known before its data is."""
     count: int = module_of(config.name).num_classes(config)
     return count
+
+
+def class_names(config: BenchmarkConfig) -> list[str]:
+    """Names of the split's classes in the order of the labels: what the outputs of a classifier stand for."""
+    names: list[str] = module_of(config.name).class_names(config)
+    return names
 
 
 def source_of(name: str, video_id: str) -> str:

@@ -99,6 +99,11 @@ class Official(ABC):
         self.check_decoder(config)
         return len(self.classes())
 
+    def class_names(self, config: BenchmarkConfig) -> list[str]:
+        """The same for every split and copy."""
+        self.check(config.split, config.version)
+        return self.classes()
+
     def prepare(self, root: Path, config: BenchmarkConfig) -> Path:
         """Checks that `python -m benchmarks prepare` was run: it takes hours, so no sweep does it on its own."""
         self.load(root, config)

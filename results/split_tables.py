@@ -8,7 +8,18 @@ from collections.abc import Sequence
 import pandas as pd
 
 from results.cells import MISSING, Table, accuracy, chance_text, footnotes, origin, per_cent, run_names, sampling
-from results.grouping import EXTRA_AXES, NOTE_COLUMN, SPLIT, Arm, families_of, groups_of, note, of_phase, shown_axes
+from results.grouping import (
+    EXTRA_AXES,
+    NOTE_COLUMN,
+    SPLIT,
+    Arm,
+    families_of,
+    groups_of,
+    is_gap,
+    note,
+    of_phase,
+    shown_axes,
+)
 from results.stats import Summary, summarise
 
 
@@ -60,8 +71,19 @@ def _note(arm: Arm) -> str:
 
 def mean_over(arms: Sequence[Arm | None]) -> Summary:
     """Over the runs of one seed, one of each arm, then over seeds; nothing unless every arm has the same seeds."""
-    columns = [None if arm is None else arm.runs.set_index("seed")["metric.top1"].sort_index() for arm in arms]
+    columns = [None if arm is None else _by_seed(arm) for arm in arms]
     found = [column for column in columns if column is not None]
-    if not found or len(found) < len(columns) or any(list(c.index) != list(found[0].index) for c in found):
+    if (
+        not found
+        or len(found) < len(columns)
+        or any([key for key, _ in c] != [key for key, _ in found[0]] for c in found)
+    ):
         return summarise([])
-    return summarise(map(statistics.fmean, zip(*found, strict=True)))
+    return summarise(statistics.fmean(top1 for _, top1 in runs) for runs in zip(*found, strict=True))
+
+
+def _by_seed(arm: Arm) -> list[tuple[tuple[str, str], float]]:
+    """(seeds of the run and of its pretraining, top-1), in order: runs of one seed may differ in the other."""
+    rows = arm.runs.to_dict("records")
+    keys = [(str(row["seed"]), "" if is_gap(row.get("pretrain_seed")) else str(row["pretrain_seed"])) for row in rows]
+    return sorted(zip(keys, (float(row["metric.top1"]) for row in rows), strict=True))

@@ -43,8 +43,10 @@ def frozen_run(
     if model.levels == 0:  # a plain backbone has no level: it stays the baseline row of a sweep over levels
         features = replace(features, source="final")
     seed = settings["seed"]
-    if init == "run":
-        # nothing is drawn where all weights are loaded: two seeds of such a run would be one run counted twice
+    # nothing is drawn where all weights are loaded: two seeds of such a run would be one run counted twice
+    if init == "weights" and model.levels == 0:
+        seed = 0
+    elif init == "run":
         seed = pretrained.seed if isinstance(pretrained, PretrainRun) else 0
     shared: dict[str, Any] = {
         "model": model,

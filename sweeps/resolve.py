@@ -142,6 +142,9 @@ def _tested(config: dict[str, Any], settings: Settings, common: _Common, problem
     """The test of a file of weights, which a fine-tuning run of `config` wrote."""
     weights = str(Path(settings["checkpoint"]).expanduser().resolve())
     problems.take(protocols.check_tested, config, common.model, common.benchmark, weights)
+    # frames and pixels of the training are those of the file, whatever this job's settings would train with
+    trained = {key: config["model"][key] for key in ("num_frames", "input_size")}
+    common = replace(common, model=replace(common.model, **trained))
     test = problems.take(_test, settings, common, config["transform"]["flip"])
     digest = problems.take(file_hash, weights, "checkpoint")
     problems.check()

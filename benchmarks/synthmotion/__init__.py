@@ -45,6 +45,12 @@ def num_classes(config: BenchmarkConfig) -> int:
     return len(_classes(config.split))
 
 
+def class_names(config: BenchmarkConfig) -> list[str]:
+    """Those of all tiers, or of the one that is the split. Raises SpecError."""
+    _check_split(config)
+    return _classes(config.split)
+
+
 def _classes(split: str) -> list[str]:
     return list(CLASSES if split == "all" else TIERS[split])
 

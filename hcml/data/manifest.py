@@ -139,8 +139,9 @@ class Manifest:
             if taken[entry.label] <= count:
                 kept.append(entry)
         bad = {entry.video_id for entry in kept} & self.quarantine.keys()
-        # A part of the videos lacks none: what is missing is known of the whole list only.
-        return replace(self, entries=kept, quarantine={i: self.quarantine[i] for i in sorted(bad)}, missing=[])
+        # A part of the videos lacks none: what is missing is known of the whole list only. All of them are no part.
+        missing = list(self.missing) if len(kept) == len(self.entries) else []
+        return replace(self, entries=kept, quarantine={i: self.quarantine[i] for i in sorted(bad)}, missing=missing)
 
     def healthy(self) -> Manifest:
         """The same without the quarantined videos."""

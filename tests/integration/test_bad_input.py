@@ -118,7 +118,9 @@ def test_training_stops_at_an_unreadable_video_and_goes_on_once_it_is_repaired(
     whole = video.read_bytes()
     DAMAGE[kind][0](video)
     # Two epochs: the second time it is more than one clip, and more than a thousandth of them.
-    with pytest.raises(UnreadableVideos, match="2 of 16 training clips .* is unreadable .*: leaves them out: v3$"):
+    with pytest.raises(
+        UnreadableVideos, match="2 of 16 training clips .* is unreadable .*, which leaves them out: v3$"
+    ):
         finetune(data, tmp_path / "run")
     saved = sorted((tmp_path / "run" / "checkpoints").iterdir())
     reached = read_file(saved[-1])["step"]

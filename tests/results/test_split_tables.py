@@ -68,3 +68,14 @@ def test_runs_of_one_split_with_other_pretraining_videos_have_rows_of_their_own(
 
 def test_tiers_of_the_embedded_benchmark_are_no_splits(make: Any, frame_of: FrameOf) -> None:
     assert rows_of(frame_of(make.runs())) == []
+
+
+def test_runs_of_one_seed_are_paired_by_the_seed_of_their_pretraining(make: Any, frame_of: FrameOf) -> None:
+    chains = [
+        on_split(make, split, 0, correct + 6 * pretrained, config={"pretrain.seed": pretrained})
+        for split, correct in (("1", 30), ("2", 60))
+        for pretrained in range(4)
+    ]
+    (row,) = rows_of(frame_of(*chains))
+    assert [row[name].split(" ", 1)[1] for name in ("split 1", "split 2")] == ["± 6.5 (n=4)"] * 2
+    assert row["mean(1,2)"].endswith(" ± 6.5 (n=4)")  # every pretraining is worth as much more on both splits

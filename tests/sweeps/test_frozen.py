@@ -63,13 +63,19 @@ def test_each_phase_has_its_own_settings(settings):
 
 
 @pytest.mark.parametrize("phase", PHASES)
-def test_nothing_is_drawn_from_the_seed_where_all_weights_are_loaded(settings, phase):
+def test_nothing_is_drawn_from_the_seed_where_all_weights_are_loaded(settings, tmp_path, phase):
     """Two seeds that share a pretraining are one run; two untrained networks are two."""
     shared = [ids(resolve(settings(f"phase={phase}", f"seed={s}", "pretrain.seed=0"))) for s in (0, 1)]
     assert shared[0] == shared[1]
     assert resolve(settings(f"phase={phase}", "seed=4"))[-1].config.seed == 4
     drawn = [ids(resolve(settings(f"phase={phase}", f"seed={s}", "init=scratch"))) for s in (0, 1)]
     assert [len(runs) for runs in drawn] == [1, 1] and drawn[0] != drawn[1]
+    (tmp_path / "image.pth").write_bytes(b"")
+    image = ("init=weights", f"backbone.pretrained={tmp_path / 'image.pth'}")
+    plain = [ids(resolve(settings(f"phase={phase}", f"seed={s}", "levels=0", *image))) for s in (0, 1)]
+    assert plain[0] == plain[1]
+    motion = [ids(resolve(settings(f"phase={phase}", f"seed={s}", "levels=1", *image))) for s in (0, 1)]
+    assert motion[0] != motion[1]
 
 
 @pytest.mark.parametrize("phase", PHASES)

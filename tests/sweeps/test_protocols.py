@@ -196,6 +196,23 @@ def test_weights_that_cannot_be_tested_say_why(settings, weights, tmp_path):
         resolve(settings(*SAME, "levels=0", f"checkpoint={other}"))
 
 
+def test_as_many_classes_need_not_be_the_same(settings, weights):
+    path = weights("finetune", "benchmark.split=direction")
+    same = (*SAME, "levels=0", f"checkpoint={path}")
+    assert len(resolve(settings(*same, "benchmark.split=direction"))) == 1
+    with pytest.raises(ConfigProblems, match="tells 4 classes of synthmotion apart, but synthmotion, split order"):
+        resolve(settings(*same, "benchmark.split=order"))
+
+
+def test_tested_weights_say_what_they_were_trained_on(settings, weights):
+    path = weights("finetune", "num_frames=4", "input_size=32")
+    (run,) = resolve(settings(*SAME, "levels=0", f"checkpoint={path}"))
+    trained, tested = run.config.model, run.config.sampling.num_frames
+    assert (trained.num_frames, trained.input_size, tested, run.config.transform.crop_size) == (4, 32, 8, 48)
+    assert (run.config.protocol["train_frames"], run.config.protocol["train_crop"]) == (4, 32)
+    assert run.config.protocol["name"] == "custom"  # with frames and pixels of the test it would be own
+
+
 def test_only_tests_are_shared_by_several_processes(settings, tmp_path):
     run = resolve(settings(*PLAIN, "phase=finetune"))[0]
     store = Store(tmp_path / "runs")

@@ -242,6 +242,7 @@ def test_quarantined_videos_are_no_part_of_the_healthy_and_follow_a_selection() 
     assert [entry.video_id for entry in whole.healthy().entries] == ["v0", "v2", "v3", "v4", "v6", "v7", "v8"]
     part = whole.subset_per_class(1)
     assert part.quarantine == {"v1": "wrong frames"} and part.missing == [] and part.listed == 3
+    assert whole.subset_per_class(100) == whole and whole.subset_per_class(100).listed == 10  # all lack what they lack
 
 
 @pytest.mark.parametrize(
