@@ -203,10 +203,8 @@ def _frozen_columns(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _file_digest(record: Mapping[str, Any]) -> str:
-    """First digits of the hash of the weights file that is measured or tested as it is; '' if none was given."""
-    if dig(record["config"], "features") is None and (record["phase"] != "test" or record["lineage"]):
-        return ""
-    return str(dig(record["environment"], "pretrained_weights.sha256") or "")[:8]
+    """First digits of the hash of the weights file that the chain of runs starts from; '' if none was given."""
+    return str(record.get("weights_sha256") or dig(record["environment"], "pretrained_weights.sha256") or "")[:8]
 
 
 def _origin_columns(record: Mapping[str, Any]) -> dict[str, Any]:

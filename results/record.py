@@ -66,6 +66,8 @@ class Record:
     command: list[str]
     profile: str
     parent: str | None = None
+    weights_sha256: str = ""
+    """Of the file that was given (`checkpoint=FILE`) in place of the first run of the chain; '' = none."""
     lineage: list[str] = field(default_factory=list)
     """Ids of the ancestors, nearest first."""
     lineage_configs: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -85,7 +87,7 @@ class Record:
 
 
 _NAMES = {item.name for item in fields(Record)}
-_DEFAULTS = {"parent", "lineage", "lineage_configs", "groups", "chance", "group_chance", "alarms"}
+_DEFAULTS = {"parent", "weights_sha256", "lineage", "lineage_configs", "groups", "chance", "group_chance", "alarms"}
 _CONFIG_KEYS = ("model.backbone.name", "model.levels", "benchmark.name")
 
 

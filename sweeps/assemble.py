@@ -31,12 +31,17 @@ def assemble(
     numbers = returned["metrics"] | {f"train_{name}": value for name, value in returned.get("train", {}).items()}
     cost = {"parameters" if key == "num_parameters" else key: value for key, value in returned["costs"].items()}
     code = frozen["frozen"]
+    trained = returned.get("trained_videos") or {
+        "manifest_sha256": data.train.content_hash(),
+        "videos": len(data.train.entries),
+    }
     return {
         "schema_version": SCHEMA_VERSION,
         "run_id": run_id,
         "phase": frozen["phase"],
         "slug": frozen["slug"],
         "parent": frozen["parent"],
+        "weights_sha256": (lineage[-1] if lineage else frozen).get("weights_sha256", ""),
         "lineage": [ancestor["run_id"] for ancestor in lineage],
         "config": config,
         "lineage_configs": {ancestor["run_id"]: ancestor["config"] for ancestor in lineage},
@@ -55,8 +60,8 @@ def assemble(
             "benchmark": benchmark["name"],
             "version": benchmark["version"],
             "split": benchmark["split"],
-            "manifest_sha256": {"train": data.train.content_hash(), "test": data.test.content_hash()},
-            "videos": {"train": len(data.train.entries), "test": len(data.test.entries)},
+            "manifest_sha256": {"train": trained["manifest_sha256"], "test": data.test.content_hash()},
+            "videos": {"train": trained["videos"], "test": len(data.test.entries)},
             "expected": {"train": data.train.listed, "test": data.test.listed},
             "quarantined": {"train": len(data.train.quarantine), "test": len(data.test.quarantine)},
             "origin": data.test.origin,

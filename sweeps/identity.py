@@ -34,6 +34,8 @@ class PlannedRun:
     """run_id of the run whose weights it starts from."""
     weights: str = ""
     """A weights file given by the user (`checkpoint=FILE`) in place of a parent."""
+    weights_sha256: str = ""
+    """Of that file, when the run was planned."""
 
     @property
     def phase(self) -> str:
@@ -70,7 +72,9 @@ def identity(run: RunConfig) -> dict[str, Any]:
 def planned(run: RunConfig, parent: str | None, weights: str = "", prefix: str = "") -> PlannedRun:
     """Name a run. `parent` is its parent's run_id, or `sha256:...` of `weights` where that file is given
     instead; `prefix` is the slug of the run that a test run tests, which says more than its own settings."""
-    return PlannedRun(hash_run(identity(run), parent), slug(run, prefix), run, None if weights else parent, weights)
+    digest = (parent or "").removeprefix("sha256:") if weights else ""
+    run_id = hash_run(identity(run), parent)
+    return PlannedRun(run_id, slug(run, prefix), run, None if weights else parent, weights, digest)
 
 
 def slug(run: RunConfig, prefix: str = "") -> str:

@@ -33,6 +33,7 @@ from hcml.config import (
     Runtime,
 )
 from sweeps.freeze import run_from_dict, runtime_from_dict
+from sweeps.identity import file_hash
 from sweeps.leaks import check_leaks, trained_on
 from sweeps.lock import FolderLock, Locked, write_json
 from sweeps.provenance import ROOT, environment, fingerprint
@@ -92,7 +93,13 @@ class Assignment:
     def parent_weights(self) -> Path | None:
         """The weights file to start from: the parent's, or the one given by `checkpoint=`."""
         if self.frozen["weights"]:
-            return Path(self.frozen["weights"])
+            given = Path(self.frozen["weights"])
+            if file_hash(str(given), "checkpoint") != self.frozen["weights_sha256"]:
+                raise FolderError(
+                    f"{given} is not the file any more that this run was planned with: type the command again, which "
+                    "makes a run of the new file"
+                )
+            return given
         if self.frozen["parent"] is None:
             return None
         weights = self._ancestor(self.frozen["parent"])[0] / "weights.pt"

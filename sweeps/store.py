@@ -97,6 +97,7 @@ class Store:
             "config": old["config"] if started and "config" in old else to_dict(run.config),
             "parent": run.parent,
             "weights": run.weights,
+            "weights_sha256": run.weights_sha256,
             "runtime": asdict(runtime),
             "frozen": old["frozen"] if started and "frozen" in old else frozen,
             **notes,

@@ -118,10 +118,10 @@ def run_test(
         world: this process among those that share the videos; rank 0 alone writes.
 
     Returns JSON-able metrics ({} but on rank 0): per cent top-1 and top-5 in ``metrics`` and ``groups``, ``coverage`` =
-    readable ones of the listed videos in per cent, ``chance``, ``unreadable``, ``costs``, the ``weights`` and the
-    ``seed`` that they were trained with. Raises ConfigError, CheckpointError when the weights do not fit,
-    FloatingPointError for weights that give no finite logits, RankFailed, and RuntimeError when no video at all can be
-    read.
+    readable ones of the listed videos in per cent, ``chance``, ``unreadable``, ``costs``, the ``weights``, and the
+    ``seed`` and ``trained_videos`` that they were trained with. Raises ConfigError, CheckpointError when the weights
+    do not fit, FloatingPointError for weights that give no finite logits, RankFailed, and RuntimeError when no video
+    at all can be read.
     """
     world = world or World()
     set_up(config.compute, seed=0)  # nothing is drawn here; the seed only makes that visible
@@ -178,6 +178,8 @@ def run_test(
         },
         "weights": {"source": "a finetune run", "sha256": file_sha256(parent), "matched_percent": 100.0},
         "seed": payload["config"].get("seed", 0),
+        # what the weights were trained on, which need not be what lies on the disk today
+        "trained_videos": payload.get("train"),
     }
 
 

@@ -167,7 +167,7 @@ def run_finetune(
         identity=identity,
         on_step=on_step,
     )
-    save_weights(folder, model, to_dict(config), tally.step, parent=payload)
+    save_weights(folder, model, to_dict(config), tally.step, parent=payload, train=data.train)
     return {
         "metrics": {f"train_{name}": tally.last[name] for name in ("loss", "top1") if name in tally.last},
         "groups": {},

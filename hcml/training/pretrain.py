@@ -128,7 +128,7 @@ def run_pretrain(
         identity={"config": to_dict(config), "train_manifest": data.train.content_hash()},
         on_step=on_step,
     )
-    save_weights(folder, model, to_dict(config), tally.step, heads)
+    save_weights(folder, model, to_dict(config), tally.step, heads, train=data.train)
     task.modules.requires_grad_(False).eval()
     levels = config.model.levels
     forward = functools.partial(_motion_of, model, levels, config, device)

@@ -12,6 +12,7 @@ from torch import nn
 
 from hcml.backbone import resolve_name
 from hcml.config import ModelConfig
+from hcml.data.manifest import Manifest
 from hcml.model import HCML, build_model
 from hcml.training.checkpoint import CheckpointError, differences, read_file, write_file
 from hcml.weights import classifier_prefixes
@@ -26,13 +27,16 @@ def save_weights(
     step: int,
     heads: nn.Module | None = None,
     parent: Mapping[str, Any] | None = None,
+    train: Manifest | None = None,
 ) -> Path:
     """Write ``folder/weights.pt``: the model's state dict, where it comes from, every benchmark that it and the
-    weights it started from (``parent``, a payload) were trained on, and the pretraining heads (kept for measuring,
-    never transferred)."""
+    weights it started from (``parent``, a payload) were trained on, hash and number of its training videos, and the
+    pretraining heads (kept for measuring, never transferred)."""
     trained_on = [*(parent["trained_on"] if parent else []), config["benchmark"]]
     payload = {"model": model.state_dict(), "config": config, "phase": config["phase"], "step": step}
     payload["trained_on"] = trained_on
+    if train is not None:
+        payload["train"] = {"manifest_sha256": train.content_hash(), "videos": len(train.entries)}
     if heads is not None:
         payload["heads"] = heads.state_dict()
     path = folder / WEIGHTS

@@ -113,6 +113,7 @@ class Maker:
             "slug": f"{config['model']['backbone']['name']}-l{config['model']['levels']}",
             "parent": lineage[0] if lineage else None,
             "lineage": list(lineage),
+            "weights_sha256": "",
             "config": config,
             "lineage_configs": configs,
             "seed": seed,

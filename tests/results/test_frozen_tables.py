@@ -146,3 +146,10 @@ def test_a_record_without_its_figure_or_chance_is_refused(make: Any, phase: str,
     found = problems_of(record)
     assert f"metrics.{figure} is missing" in found
     assert any(f"a {phase} run must say what guessing gives" in problem for problem in found)
+
+
+def test_a_probe_of_too_few_of_the_listed_videos_is_incomparable(make: Any, frame_of: FrameOf) -> None:
+    chain = frozen(make, "probe", 60.0)
+    chain["probe"]["data"]["expected"] = {"train": 960, "test": 640}
+    text = "\n".join(self_supervised_evaluation(frame_of(chain)).footnotes)
+    assert "incomparable (coverage 75.0 % < 97 %)" in text

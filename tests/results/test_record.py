@@ -36,6 +36,7 @@ def records(draw: st.DrawFn) -> dict[str, Any]:
         "parent": lineage[0] if lineage else None,
         "lineage": lineage,
         "config": own | {"benchmark": {"name": draw(TEXT)}, "more": draw(PLAIN)},
+        "weights_sha256": "",
         "lineage_configs": {run_id: {"phase": "finetune", "more": draw(PLAIN)} for run_id in lineage},
         "seed": draw(st.integers(0, 2**31)),
         "metrics": draw(METRICS) | {"top1": draw(st.floats(0, 100))},
@@ -77,7 +78,16 @@ def test_a_record_object_is_written_like_its_dict(make: Any, tmp_path: Path) -> 
 
 def test_optional_fields_get_their_defaults(make: Any, tmp_path: Path) -> None:
     record = make.runs(pretraining="none")["finetune"]
-    for name in ("parent", "lineage", "lineage_configs", "groups", "chance", "group_chance", "alarms"):
+    for name in (
+        "parent",
+        "weights_sha256",
+        "lineage",
+        "lineage_configs",
+        "groups",
+        "chance",
+        "group_chance",
+        "alarms",
+    ):
         del record[name]
     write_record(tmp_path / "record.json", record)
     read = read_record(tmp_path / "record.json")

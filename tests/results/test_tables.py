@@ -291,3 +291,15 @@ def test_data_that_are_not_what_they_are_called_say_so_and_share_no_cell(
     assert name in set(frame["benchmark"])
     rows = rows_of(levels_by_backbone(frame))
     assert len(rows) == 2 and any(name in row["kept apart by"] for row in rows)
+
+
+def test_runs_that_start_from_two_files_are_two_rows(make: Any, frame_of: FrameOf) -> None:
+    chains = [make.runs(seed=seed, pretraining="none", correct=200 + 40 * seed) for seed in (0, 1)]
+    for chain, digest in zip(chains, ("a" * 64, "b" * 64), strict=True):
+        for record in chain.values():
+            record["weights_sha256"] = digest
+            for config in (record["config"], *record["lineage_configs"].values()):
+                if config["phase"] == "finetune":
+                    config["init"] = "run"
+    rows = rows_of(levels_by_backbone(frame_of(*chains)))
+    assert sorted(row["pretraining"] for row in rows) == ["file aaaaaaaa", "file bbbbbbbb"]

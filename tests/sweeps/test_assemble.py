@@ -107,3 +107,15 @@ def test_the_record_says_what_was_listed_missing_and_quarantined(frozen):
     data = record["data"]
     assert data["videos"]["test"] == 5 and data["expected"] == {"train": 10, "test": 7}
     assert data["quarantined"] == {"train": 0, "test": 1} and data["origin"] == {"synthetic": True}
+
+
+def test_a_test_names_the_videos_that_its_weights_were_trained_on(frozen):
+    returned = TESTED | {"trained_videos": {"manifest_sha256": "7" * 64, "videos": 4}}
+    data = assemble("9" * 64, frozen[2], frozen[1::-1], DATA, returned, MACHINE)["data"]
+    assert data["manifest_sha256"] == {"train": "7" * 64, "test": DATA.test.content_hash()}
+    assert data["videos"] == {"train": 4, "test": 5}
+
+
+def test_a_chain_that_starts_from_a_file_names_its_hash(frozen):
+    first = frozen[1] | {"parent": None, "weights_sha256": "8" * 64}
+    assert assemble("9" * 64, frozen[2], [first], DATA, TESTED, MACHINE)["weights_sha256"] == "8" * 64

@@ -7,12 +7,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from hcml.config import BenchmarkConfig
+from hcml.config import BenchmarkConfig, Runtime
 from hcml.data.manifest import Data, Manifest, ManifestError, VideoEntry
 from hcml.training.checkpoint import write_file
+from sweeps.job import Assignment
 from sweeps.leaks import LeakError, check_leaks, check_plan, trained_on
 from sweeps.plan import make_plan
 from sweeps.resolve import resolve
+from sweeps.store import FolderError, Store
 
 
 def manifest(split: str, subset: str, groups: tuple[int, ...]) -> Manifest:
@@ -84,6 +86,19 @@ def test_a_weights_file_says_what_it_was_trained_on(tmp_path: Path, settings: Ca
     write_file(path, {"model": {"a": torch.zeros(1)}})
     with pytest.raises(LeakError, match="does not say which videos"):
         trained_on(path)
+
+
+def test_a_file_that_was_exchanged_after_planning_is_refused(
+    tmp_path: Path, settings: Callable[..., dict[str, object]]
+) -> None:
+    path = tmp_path / "weights.pt"
+    path.write_bytes(b"planned")
+    finetune = resolve(settings("phase=finetune", "levels=1", f"checkpoint={path}"))[0]
+    folder = Store(tmp_path / "runs").prepare(finetune, Runtime(), {"fingerprint": "f"})
+    assert Assignment(folder).parent_weights == path
+    path.write_bytes(b"another")
+    with pytest.raises(FolderError, match="not the file any more"):
+        _ = Assignment(folder).parent_weights
 
 
 def test_data_that_cannot_be_read_are_left_to_the_runs(settings: Callable[..., dict[str, object]]) -> None:

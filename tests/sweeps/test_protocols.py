@@ -73,7 +73,7 @@ def test_left_and_right_of_something_something_are_mirrored_with_their_labels(se
             swapped = " ".join(sides.get(word, word) for word in text.split())
             assert other == (swapped if swapped in classes else text)
         assert len(pairs) == 3
-        job = (*PLAIN, f"benchmark={name}", "benchmark.decoder=decord", "benchmark.train_per_class=0")
+        job = (*PLAIN, f"benchmark={name}", "benchmark.train_per_class=0")
         mapped = leaf(settings, *job, "protocol=tsm_efficient", "finetune.transform.flip=mapped").config
         assert mapped.protocol["flip"] == "mapped" and mapped.protocol["name"] == "custom"
         assert leaf(settings, *job, "protocol=tsm_efficient").config.protocol["name"] == "tsm_efficient"

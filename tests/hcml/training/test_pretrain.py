@@ -127,7 +127,7 @@ def test_a_whole_pretraining(pretrain_config: Make, data: Data, tmp_path: Path, 
     assert 0 < report["costs"]["trained_parameters"] < report["costs"]["num_parameters"]
     weights = torch.load(tmp_path / "0" / "weights.pt", weights_only=True)
     assert weights["phase"] == "pretrain" and weights["step"] == 6
-    assert set(weights) == {"model", "heads", "config", "phase", "step", "trained_on"}
+    assert set(weights) == {"model", "heads", "config", "phase", "step", "trained_on", "train"}
     # The same seed twice: the same losses, weights and figures.
     assert reports[1]["metrics"] == report["metrics"]
     losses = [[line["loss"] for line in read_journal(tmp_path / str(i) / "metrics.jsonl")] for i in range(2)]

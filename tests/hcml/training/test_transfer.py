@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from hcml.config import BackboneConfig, FusionConfig, ModelConfig, MotionConfig, TemporalConfig
+from hcml.data.manifest import Manifest, VideoEntry
 from hcml.model import build_model
 from hcml.training.checkpoint import CheckpointError
 from hcml.training.transfer import build_without_weights, check_same_model, load_model, read_weights, save_weights
@@ -103,6 +104,13 @@ def test_a_parent_makes_imagenet_weights_unnecessary() -> None:
     assert model.backbone.weights is None
     assert model.backbone.mean == pytest.approx((0.485, 0.456, 0.406))
     assert config.backbone.pretrained == "/absent/file.safetensors"
+
+
+def test_a_file_names_the_videos_it_was_trained_on(tmp_path: Path) -> None:
+    train = Manifest("toy", "v1", "1", "train", tmp_path, ["a"], entries=[VideoEntry("v", "v.mp4", 0, 8, 25.0)])
+    save_weights(tmp_path, torch.nn.Linear(2, 2), {"phase": "pretrain", "benchmark": {"name": "a"}}, 9, train=train)
+    found = read_weights(tmp_path / "weights.pt", "pretrain")["train"]
+    assert found == {"manifest_sha256": train.content_hash(), "videos": 1}
 
 
 def test_a_file_names_every_benchmark_that_its_weights_were_trained_on(tmp_path: Path) -> None:
