@@ -28,6 +28,9 @@ SUCCESS, SOME_FAILED, BAD_CONFIG = 0, 1, 2
 
 log = logging.getLogger(__name__)
 
+Manifests = dict[str, dict[str, str]]
+"""A benchmark's configuration as text -> subset -> content hash."""
+
 
 @dataclass(frozen=True)
 class Job:
@@ -130,7 +133,8 @@ def launch(composed: Sequence[tuple[Sequence[str], DictConfig | Exception]], exe
         except OSError as error:
             print(f"cannot write to {store.root} ({error}): free some space, or set paths.runs", file=sys.stderr)
             return SOME_FAILED
-        outcomes = executor.execute(plan, lambda entry: _freeze(entry, jobs, store, data, code))
+        manifests = known_manifests([entry.run for entry in plan.todo], data)
+        outcomes = executor.execute(plan, lambda entry: _freeze(entry, jobs, store, data, code, manifests))
     print("\n" + outcome_table(plan, outcomes))
     try:
         show_results(plan, store)
@@ -163,8 +167,8 @@ def show_plan(jobs: Sequence[Job], plan: Plan, store: Store, data: DataPaths) ->
         )
 
 
-def known_manifests(runs: Iterable[PlannedRun], data: DataPaths) -> dict[str, dict[str, str]]:
-    """A benchmark's configuration as text -> the hashes of its manifests; only of those that are prepared."""
+def known_manifests(runs: Iterable[PlannedRun], data: DataPaths) -> Manifests:
+    """The hashes of the manifests that are prepared."""
     from benchmarks import load
 
     found = {}
@@ -219,7 +223,9 @@ def expected_rows(plan: Plan) -> list[dict[str, Any]]:
     return rows
 
 
-def _freeze(entry: Entry, jobs: Sequence[Job], store: Store, data: DataPaths, code: dict[str, Any]) -> Path:
+def _freeze(
+    entry: Entry, jobs: Sequence[Job], store: Store, data: DataPaths, code: dict[str, Any], manifests: Manifests
+) -> Path:
     job = jobs[entry.jobs[0]]
     return store.prepare(
         entry.run,
@@ -232,4 +238,5 @@ def _freeze(entry: Entry, jobs: Sequence[Job], store: Store, data: DataPaths, co
         command=[Path(sys.executable).name, *sys.argv],
         command_line=shlex.join(["python", *sys.argv]),
         data_root=str(data.of(entry.run.config.benchmark.name)),
+        manifests=manifests.get(repr(entry.run.config.benchmark), {}),
     )

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from sweeps.identity import PlannedRun
 
 STATES = ("new", "interrupted", "changed", "failed", "running", "done", "stale")
-"""interrupted: goes on from its checkpoint. changed: interrupted or failed under other code, so it starts anew.
+"""interrupted: goes on from its checkpoint. changed: interrupted or failed under other code or on
+other data, so it starts anew.
 failed: is tried again. running: another process has it. stale: finished, by other code or on other data."""
 
 

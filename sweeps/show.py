@@ -11,7 +11,7 @@ from sweeps.plan import Plan
 _MEANING = {
     "new": "run",
     "interrupted": "resume",
-    "changed": "run anew (was interrupted or failed under other code)",
+    "changed": "run anew (was interrupted or failed under other code or on other data)",
     "failed": "retry",
     "running": "in use by another process",
     "done": "skip",

@@ -61,19 +61,14 @@ class Store:
         status = read_json(folder / "status.json") or {}
         same = frozen.get("frozen", {}).get("fingerprint") == fingerprint
         if status.get("state") == "done" and (folder / "record.json").is_file():
-            return "done" if same and self._same_data(folder, run.phase, manifests or {}) else "stale"
+            record = read_json(folder / "record.json") or {}
+            read = record.get("data", {}).get("manifest_sha256", {})
+            return "done" if same and _same_data(run.phase, read, manifests or {}) else "stale"
         if not status:
             return "new"  # frozen, but never started
-        if not same:
-            return "changed"
+        if not (same and _same_data(run.phase, frozen.get("manifests", {}), manifests or {})):
+            return "changed"  # a checkpoint of other videos would be refused
         return "failed" if status.get("state") == "failed" else "interrupted"
-
-    @staticmethod
-    def _same_data(folder: Path, phase: str, manifests: Mapping[str, str]) -> bool:
-        """Whether a finished run read these videos: those it trained on, or those it measured."""
-        record = read_json(folder / "record.json") or {}
-        read = record.get("data", {}).get("manifest_sha256", {})
-        return all(manifests.get(subset) in (None, read.get(subset)) for subset in READ[phase])
 
     def prepare(
         self, run: PlannedRun, runtime: Runtime, frozen: dict[str, Any], anew: bool = False, **notes: Any
@@ -110,6 +105,13 @@ class Store:
         target.mkdir(parents=True, exist_ok=True)
         number = 1 + max([int(p.name.rpartition(".")[2]) for p in target.glob(f"{folder.name}.*")], default=0)
         folder.rename(target / f"{folder.name}.{number}")
+
+
+def _same_data(phase: str, read: Mapping[str, str], there: Mapping[str, str]) -> bool:
+    """Whether a run that read the manifests `read` would read the same now: those it trained on, or those it measured.
+    What is not known differs from nothing."""
+    pairs = ((read.get(subset), there.get(subset)) for subset in READ[phase])
+    return all(before is None or now_ is None or before == now_ for before, now_ in pairs)
 
 
 def read_json(path: Path) -> dict[str, Any] | None:

@@ -180,3 +180,14 @@ def test_a_run_that_was_finished_on_other_data_is_stale(settings, tmp_path):
     assert store.state(run, "f") == "done", "where nothing is known of the data"
     assert store.state(run, "f", {"train": "a", "test": "c"}) == "done", "pretraining trains on no test video"
     assert store.state(run, "f", {"train": "c", "test": "b"}) == "stale"
+
+
+def test_a_run_that_stopped_on_other_data_starts_anew(settings, tmp_path):
+    """Its checkpoint would be refused: an audit that takes a damaged video out of the training must not end there."""
+    (run,) = resolve(settings("phase=pretrain"))
+    store = Store(tmp_path)
+    folder = store.prepare(run, Runtime(), {"fingerprint": "f"}, manifests={"train": "a", "test": "b"})
+    (folder / "status.json").write_text('{"state": "failed"}')
+    assert store.state(run, "f") == "failed"
+    assert store.state(run, "f", {"train": "a", "test": "c"}) == "failed"
+    assert store.state(run, "f", {"train": "c", "test": "b"}) == "changed"
