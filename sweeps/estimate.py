@@ -84,15 +84,15 @@ def num_clips(config: RunConfig, data: DataPaths) -> int | None:
     """Clips that a run computes on; None where it depends on data that is not there yet."""
     benchmark, classes = config.benchmark, config.model.num_classes
     if isinstance(config, TestRun):
-        videos = benchmark.test_per_class * classes or _num_videos(config, data, "test")
+        videos = _num_videos(config, data, "test") or benchmark.test_per_class * classes
         return videos * config.num_clips * config.num_crops if videos else None
     if isinstance(config, ProbeRun | RetrievalRun):
-        training = benchmark.train_per_class * classes or _num_videos(config, data, "train")
-        testing = benchmark.test_per_class * classes or _num_videos(config, data, "test")
+        training = _num_videos(config, data, "train") or benchmark.train_per_class * classes
+        testing = _num_videos(config, data, "test") or benchmark.test_per_class * classes
         return (training + testing) * config.features.num_clips * config.features.num_crops if testing else None
     if config.length.steps:
         return config.length.steps * config.length.batch_size
-    videos = benchmark.train_per_class * classes or _num_videos(config, data, "train")
+    videos = _num_videos(config, data, "train") or benchmark.train_per_class * classes
     return config.length.total_steps(videos) * config.length.batch_size if videos else None
 
 
