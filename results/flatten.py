@@ -194,11 +194,13 @@ def _doubts(data: Mapping[str, Any]) -> str:
 def _frozen_columns(record: Mapping[str, Any]) -> dict[str, Any]:
     """What was measured of a frozen network, and what was trained at all."""
     features = dig(record["config"], "features") or {}
-    trained = {"probe": "linear", "retrieval": "nothing"}  # of what the phase itself trains
+    trained = {"probe": "linear", "retrieval": "nothing"}.get(record["phase"], "everything")
+    # a fine-tuned file has seen labels before the phase itself trains anything
+    supervised = features and dig(record["environment"], "pretrained_weights.source") == "a finetune run"
     return {
         "features": features.get("source", NOT_APPLICABLE),
         "pooling": features.get("pool", NOT_APPLICABLE),
-        "trained": trained.get(record["phase"], "everything"),
+        "trained": f"everything, then {trained}" if supervised else trained,
     }
 
 

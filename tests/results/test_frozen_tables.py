@@ -153,3 +153,10 @@ def test_a_probe_of_too_few_of_the_listed_videos_is_incomparable(make: Any, fram
     chain["probe"]["data"]["expected"] = {"train": 960, "test": 640}
     text = "\n".join(self_supervised_evaluation(frame_of(chain)).footnotes)
     assert "incomparable (coverage 75.0 % < 97 %)" in text
+
+
+def test_features_that_labels_have_trained_say_so(make: Any, frame_of: FrameOf) -> None:
+    chain = frozen(make, "probe", 60.0, file="c")
+    chain["probe"]["environment"]["pretrained_weights"]["source"] = "a finetune run"
+    (row,) = (row for row in rows_of(self_supervised_evaluation(frame_of(chain))) if row["backbone"] != "chance")
+    assert row["trained"] == "everything, then linear"
