@@ -40,8 +40,8 @@ def split_batch(length: LengthConfig, world: int = 1, where: str = "length") -> 
         sizes = f"{low} or {low + unit}" if low else f"{unit}"
         raise ConfigError(
             f"{where}.batch_size={batch} cannot be shared evenly: {processes} x {where}.accumulation={accumulation} = "
-            f"{unit} does not divide it. Set {where}.batch_size={sizes}, another {where}.accumulation, or another number "
-            "of processes (launcher.nodes x launcher.tasks_per_node)"
+            f"{unit} does not divide it. Set {where}.batch_size={sizes}, another {where}.accumulation, or another "
+            "number of processes (launcher.nodes x launcher.tasks_per_node)"
         )
     raise ConfigError(
         f"{processes} x {where}.micro_batch={micro} x {where}.accumulation={accumulation} = "
