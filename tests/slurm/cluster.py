@@ -16,8 +16,8 @@ MARK = ".hcml-slurm-test"
 COMMANDS = ("slurmctld", "slurmd", "slurmdbd", "sbatch", "munged", "mariadbd")
 SBIN = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 NODES, CPUS = 6, 2
-"""The defaults of cluster.sh. A run that asks for two CPUs has a node of its own, so that a node can be killed, or taken
-by a job of higher priority, without harm to other runs."""
+"""The defaults of cluster.sh. A run that asks for two CPUs has a node of its own, so that a node can be killed, or
+taken by a job of higher priority, without harm to other runs."""
 
 
 def missing() -> list[str]:
