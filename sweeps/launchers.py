@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, make_dataclass
 from functools import cached_property
@@ -110,7 +111,7 @@ def _gpus_of_gres(gres: str | None) -> int:
     for part in (gres or "").split(","):
         kind, _, rest = part.strip().partition(":")
         if kind == "gpu":
-            last = rest.rpartition(":")[2].partition("(")[0]
+            last = rest.partition("(")[0].rpartition(":")[2]
             total += int(last) if last.isdigit() else 1
     return total
 
@@ -137,6 +138,8 @@ def check_launcher(launcher: Mapping[str, Any]) -> None:
         raise ConfigError(f"launcher.kind={launcher['kind']!r} is not one of {', '.join(KINDS)}: type launcher=slurm")
     if launcher["max_num_timeout"]:
         raise ConfigError("launcher.max_num_timeout is submitit's: launcher.max_requeues bounds every kind of requeue")
+    if not re.fullmatch(r"[A-Za-z0-9._-]{1,60}", launcher["name"]):
+        raise ConfigError(f"launcher.name={launcher['name']!r} may have letters, digits and . _ - only, at most 60")
     for key, low in (("max_parallel", 1), ("gpus", -1), ("max_array", 0), ("max_submit", 0), ("max_requeues", 0)):
         if launcher[key] < low:
             raise ConfigError(f"launcher.{key}={launcher[key]} must be at least {low}")
