@@ -32,6 +32,7 @@ from hcml.config import (
     TransformConfig,
 )
 from sweeps import protocols
+from sweeps.launchers import LauncherConfig
 
 
 @dataclass
@@ -163,6 +164,8 @@ class ExperimentConfig:
     retrieval: RetrievalSection = field(default_factory=RetrievalSection)
     compute: ComputeConfig = field(default_factory=ComputeConfig)
     runtime: Runtime = field(default_factory=Runtime)
+    launcher: LauncherConfig = field(default_factory=LauncherConfig)
+    """How runs are executed; `launcher=local` or `launcher=slurm` chooses."""
     paths: Paths = field(default_factory=Paths)
     rerun_stale: bool = False
     """Run anew what was finished by other code (its folder is moved to runs/_stale, nothing is lost)."""

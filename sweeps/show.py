@@ -14,6 +14,7 @@ _MEANING = {
     "changed": "run anew (was interrupted or failed under other code or on other data)",
     "failed": "retry",
     "running": "in use by another process",
+    "queued": "in SLURM's queue already",
     "done": "skip",
     "stale": "skip (finished by other code or on other data)",
 }

@@ -12,7 +12,7 @@ import re
 import signal
 import subprocess
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 log = logging.getLogger(__name__)
@@ -95,15 +95,19 @@ class Limits:
 
 
 def run_command(
-    arguments: Sequence[str], timeout: float | None = None, check: bool = True
+    arguments: Sequence[str],
+    timeout: float | None = None,
+    check: bool = True,
+    environment: Mapping[str, str] | None = None,
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command of SLURM to its end; its output as text.
+    """Run a command of SLURM to its end, in `environment` (default: ours); its output as text.
 
     Raises :class:`SchedulerError` if it cannot be found or started, takes longer than `timeout` seconds (default
     :data:`TIMEOUT`) or, with `check`, ends with another exit code than 0.
     """
     name, timeout = arguments[0], TIMEOUT if timeout is None else timeout
-    environment = {key: value for key, value in os.environ.items() if not _DEFAULTS.match(key)}
+    given = os.environ if environment is None else environment
+    environment = {key: value for key, value in given.items() if not _DEFAULTS.match(key)}
     try:
         # its own session: Ctrl-C is for us alone, and a time-out ends what it has started, too
         process = subprocess.Popen(
