@@ -141,7 +141,7 @@ def launch(composed: Sequence[tuple[Sequence[str], DictConfig | Exception]], exe
     seconds = preview(jobs, plan, store, data, requests)
     if settings["plan"]:
         return SUCCESS
-    sweep = describe(plan, requests, seconds, settings)
+    sweep = describe(plan, store, requests, seconds, settings)
     outcomes: dict[str, Outcome] = {entry.run.run_id: Outcome("skipped", entry.state) for entry in plan.entries}
     if any(entry.execute or entry.state == "queued" for entry in plan.entries):
         from benchmarks import load
