@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hcml.config import ConfigError
+from sweeps.cache import cache_environment
 from sweeps.execute import Executor
 from sweeps.launchers import Request, request_of, slots
 from sweeps.local import LocalExecutor
 from sweeps.plan import Entry, Plan
+from sweeps.slurm.queue import SchedulerError
 from sweeps.store import FolderError, Store, now
 from sweeps.sweep_file import sweep_id
 
@@ -36,13 +38,19 @@ def requests_of(jobs: Sequence[Job], plan: Plan) -> dict[str, Request]:
 def queue_of(settings: Mapping[str, Any], store: Store) -> Callable[[Any], bool]:
     """A function that says of a planned run whether it is in SLURM's queue; always False for other launchers.
 
-    Raises SchedulerError.
+    Raises SchedulerError, but for a plan that is only printed, which a laptop can do too.
     """
     if settings["launcher"]["kind"] != "slurm":
         return lambda run: False
-    from sweeps.slurm.executor import jobs_in_queue
+    from sweeps.slurm.jobs import jobs_in_queue
 
-    alive = jobs_in_queue(store.root)
+    try:
+        alive = jobs_in_queue(store.root)
+    except SchedulerError as error:
+        if not settings["plan"]:
+            raise
+        print(f"the queue is taken for empty, since it cannot be asked ({error})")
+        alive = {}
     return lambda run: store.folder(run).relative_to(store.root).as_posix() in alive
 
 
@@ -77,7 +85,7 @@ def describe(
 
 def environment_of(settings: Mapping[str, Any]) -> dict[str, str]:
     """Variables that runs get beside those of the shell they start from."""
-    return {}
+    return cache_environment(settings["paths"]["cache"])
 
 
 def executor_for(
@@ -90,7 +98,8 @@ def executor_for(
         return requests[entry.run.run_id]
 
     if launcher["kind"] == "slurm":
-        from sweeps.slurm.executor import Site, SlurmExecutor
+        from sweeps.slurm.executor import SlurmExecutor
+        from sweeps.slurm.jobs import Site
 
         site = Site(store.root, sweep["sweep"], str(code), launcher, sweep["environment"])
         return SlurmExecutor(site, sweep, asked)

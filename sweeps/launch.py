@@ -18,13 +18,14 @@ from hcml.config import BenchmarkConfig, ConfigError, PretrainRun, Runtime
 from sweeps.dispatch import check_trusted, describe, executor_for, queue_of, requests_of
 from sweeps.execute import Executor, Outcome
 from sweeps.identity import PlannedRun
-from sweeps.launchers import Request, check_launcher
+from sweeps.launchers import check_launcher
 from sweeps.leaks import LeakError, check_plan
 from sweeps.plan import Entry, Plan, make_plan
-from sweeps.provenance import ROOT, code_state, snapshot
+from sweeps.preview import preview
+from sweeps.provenance import code_state, snapshot
 from sweeps.resolve import ConfigProblems, resolve
 from sweeps.schema import DataPaths, unknown_keys
-from sweeps.show import clock, outcome_table, plan_table
+from sweeps.show import outcome_table
 from sweeps.slurm.queue import SchedulerError
 from sweeps.store import FolderError, Store
 from sweeps.sweep_file import write_sweep
@@ -137,7 +138,7 @@ def launch(composed: Sequence[tuple[Sequence[str], DictConfig | Exception]], exe
     except (FolderError, ConfigError, SchedulerError) as error:
         print(error, file=sys.stderr)
         return BAD_CONFIG
-    seconds = show_plan(jobs, plan, store, data, requests)
+    seconds = preview(jobs, plan, store, data, requests)
     if settings["plan"]:
         return SUCCESS
     sweep = describe(plan, requests, seconds, settings)
@@ -188,32 +189,6 @@ def leave_note(sweep: str) -> str:
         f"the jobs of sweep {sweep} go on. Look at them: python sweeps/status.py {sweep} --watch; end them: python "
         f"sweeps/status.py cancel {sweep}; tables: type the same command again, which submits nothing twice"
     )
-
-
-def show_plan(
-    jobs: Sequence[Job], plan: Plan, store: Store, data: DataPaths, requests: Mapping[str, Request]
-) -> dict[str, float]:
-    """Print what will be done, how long it should take and what it costs; returns seconds by run_id."""
-    from sweeps.estimate import estimate
-
-    print(
-        f"{len(jobs)} job{'s' if len(jobs) != 1 else ''}, {len(plan.entries)} runs in {store.root}, "
-        f"{len(plan.todo)} to execute with code from {ROOT}"
-    )
-    guess = estimate(plan, store.root, data)
-    print(plan_table(plan, guess.seconds))
-    if plan.todo:
-        print(
-            f"estimated time: {clock(guess.total)} one after the other ({guess.source})"
-            + ("" if guess.complete else "; runs marked ? are not in it"),
-            flush=True,
-        )
-    if any(entry.state == "stale" and not entry.execute for entry in plan.entries):
-        print(
-            "stale runs were finished by other code, or on other data than there are now, and are kept; "
-            "rerun_stale=true runs them anew"
-        )
-    return guess.seconds
 
 
 def known_manifests(runs: Iterable[PlannedRun], data: DataPaths) -> Manifests:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, make_dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, get_type_hints
 
 from hydra_plugins.hydra_submitit_launcher.config import SlurmQueueConf
 
@@ -22,17 +23,39 @@ PHASES = ("pretrain", "finetune", "test", "probe", "retrieval")
 
 
 @dataclass
-class LauncherConfig(SlurmQueueConf):
-    """How a sweep is executed. Nothing of it is part of a run's identity, but for what the number of processes does to
-    batch norm (see hcml.config.LengthConfig)."""
+class RunRequest(SlurmQueueConf):
+    """hydra-submitit-launcher's keys, and what it lacks."""
 
     _target_: str = ""
     submitit_folder: str = ""
     max_num_timeout: int = 0
-    name: str = "hcml"
-    """Jobs are called NAME-PHASE-ID."""
+    name: str = ""
     stderr_to_stdout: bool = True
 
+    max_requeues: int = 50
+    """How often a run goes back into the queue, for whatever reason, before it counts as failed."""
+    srun_args: list[str] = field(default_factory=list)
+    python: str = ""
+    """Interpreter on the compute nodes, a shell command such as `apptainer exec image.sif python`; '' = this one."""
+
+
+_NOT_OF_RUNS = ("_target_", "submitit_folder", "max_num_timeout", "name", "stderr_to_stdout")
+RESOURCES = tuple(f.name for f in fields(RunRequest) if f.name not in _NOT_OF_RUNS)
+"""Keys that make up a resource class: runs that agree in all of them can share an array job."""
+
+_TYPES = get_type_hints(RunRequest)
+PhaseRequest = make_dataclass("PhaseRequest", [(name, _TYPES[name] | None, None) for name in RESOURCES])
+"""The same keys for one phase, all of them optional."""
+Phases = make_dataclass("Phases", [(phase, PhaseRequest, field(default_factory=PhaseRequest)) for phase in PHASES])
+
+
+@dataclass
+class LauncherConfig(RunRequest):
+    """How a sweep is executed. Nothing of it is part of a run's identity, but for what the number of processes does to
+    batch norm (see hcml.config.LengthConfig)."""
+
+    name: str = "hcml"
+    """Jobs are called NAME-PHASE-ID."""
     kind: str = "local"
     """local (processes on this machine) | slurm."""
     detach: bool = False
@@ -45,25 +68,10 @@ class LauncherConfig(SlurmQueueConf):
     """Elements of an array job; 0 = what the cluster allows (MaxArraySize)."""
     max_submit: int = 0
     """Jobs of this sweep that may be in the queue at a time; 0 = no limit but the cluster's."""
-    max_requeues: int = 50
-    """How often a run goes back into the queue, for whatever reason, before it counts as failed."""
     poll_s: float = 10.0
     """Seconds between two looks at the queue."""
-    srun_args: list[str] = field(default_factory=list)
-    python: str = ""
-    """Interpreter on the compute nodes, a shell command such as `apptainer exec image.sif python`; '' = this one."""
-    phases: dict[str, Any] = field(default_factory=dict)
-    """Phase -> keys from `RESOURCES` with other values for its runs."""
-
-
-_OURS = {f.name for f in fields(LauncherConfig)} - {f.name for f in fields(SlurmQueueConf)}
-_NOT_PER_PHASE = {"_target_", "submitit_folder", "max_num_timeout", "name", "stderr_to_stdout"}
-RESOURCES = tuple(
-    f.name
-    for f in fields(LauncherConfig)
-    if f.name not in (_OURS | _NOT_PER_PHASE) or f.name in ("srun_args", "python", "max_requeues")
-)
-"""Keys that make up a resource class: runs that agree in all of them can share an array job."""
+    phases: Phases = field(default_factory=Phases)
+    """Other values for the runs of one phase; null = those above."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +111,7 @@ def _gpus_of_gres(gres: str | None) -> int:
     for part in (gres or "").split(","):
         kind, _, rest = part.strip().partition(":")
         if kind == "gpu":
-            last = rest.rpartition(":")[2].partition("(")[0]
+            last = rest.partition("(")[0].rpartition(":")[2]
             total += int(last) if last.isdigit() else 1
     return total
 
@@ -130,6 +138,8 @@ def check_launcher(launcher: Mapping[str, Any]) -> None:
         raise ConfigError(f"launcher.kind={launcher['kind']!r} is not one of {', '.join(KINDS)}: type launcher=slurm")
     if launcher["max_num_timeout"]:
         raise ConfigError("launcher.max_num_timeout is submitit's: launcher.max_requeues bounds every kind of requeue")
+    if not re.fullmatch(r"[A-Za-z0-9._-]{1,60}", launcher["name"]):
+        raise ConfigError(f"launcher.name={launcher['name']!r} may have letters, digits and . _ - only, at most 60")
     for key, low in (("max_parallel", 1), ("gpus", -1), ("max_array", 0), ("max_submit", 0), ("max_requeues", 0)):
         if launcher[key] < low:
             raise ConfigError(f"launcher.{key}={launcher[key]} must be at least {low}")
@@ -150,15 +160,11 @@ def check_launcher(launcher: Mapping[str, Any]) -> None:
 
 
 def _per_phase(launcher: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    phases = dict(launcher["phases"])
-    for phase, values in phases.items():
-        if phase not in PHASES:
-            raise ConfigError(f"launcher.phases.{phase} is no phase; there are {', '.join(PHASES)}")
-        if not isinstance(values, Mapping):
-            raise ConfigError(f"launcher.phases.{phase} must hold keys, as in launcher.phases.{phase}.nodes=1")
-        if unknown := sorted(set(values) - set(RESOURCES)):
-            raise ConfigError(f"launcher.phases.{phase}.{unknown[0]} is unknown; there are {', '.join(RESOURCES)}")
-    return phases
+    """Phase -> what is set for it."""
+    return {
+        phase: {key: value for key, value in values.items() if value is not None}
+        for phase, values in launcher["phases"].items()
+    }
 
 
 def _check_text(where: str, value: Any) -> None:

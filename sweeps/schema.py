@@ -130,6 +130,8 @@ class Paths:
     runs: str = "runs"
     """Run folders; relative paths start where the command is typed."""
     data: DataPaths = field(default_factory=DataPaths)
+    cache: str = ""
+    """Where runs find downloaded weights: HF_HOME=CACHE/huggingface and TORCH_HOME=CACHE/torch; '' = as they are."""
 
 
 @dataclass
