@@ -22,7 +22,9 @@ OWN = ("torch", "torchvision", "triton", "torchcodec")
 def python(root: Path = ROOT) -> Iterator[Finding]:
     """Version and place of the interpreter."""
     text = f"{platform.python_version()} at {sys.executable}"
-    wanted = SpecifierSet(tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]["requires-python"])
+    wanted = SpecifierSet(
+        tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]["requires-python"]
+    )
     if platform.python_version() in wanted:
         yield ok("python", text)
     else:
