@@ -46,7 +46,7 @@ sweep: $(STAMP)  ## install, then the six runs and their table (ARGS="profile=fu
 tables: $(STAMP)  ## the tables again, from the run records
 	$(VENV)/bin/python results/make_tables.py $(ARGS)
 
-test: $(STAMP)  ## all tests (ARGS="-m 'not slow'" for the quick ones)
+test: $(STAMP)  ## all tests (ARGS="-m 'not slow'" for the quick ones, ARGS="-n 2" for two processes)
 	$(VENV)/bin/python -m pytest $(ARGS)
 
 soak: $(STAMP)  ## the long tests, hours in all; their results go to tests/soak/results/

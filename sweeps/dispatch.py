@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hcml.config import ConfigError
+from sweeps.cache import cache_environment
 from sweeps.execute import Executor
 from sweeps.launchers import Request, request_of, slots
 from sweeps.local import LocalExecutor
@@ -84,7 +85,7 @@ def describe(
 
 def environment_of(settings: Mapping[str, Any]) -> dict[str, str]:
     """Variables that runs get beside those of the shell they start from."""
-    return {}
+    return cache_environment(settings["paths"]["cache"])
 
 
 def executor_for(

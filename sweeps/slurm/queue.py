@@ -265,6 +265,8 @@ def requeue(job_id: str, tries: int = 3, pause: float = 1.0) -> bool:
             done = run_command(["scontrol", "requeue", job_id], check=False)
             if not done.returncode:
                 return True
+            if "pending" in done.stderr.lower():  # SLURM's refusal to requeue what waits to run again
+                return True
             log.info("scontrol requeue %s: %s", job_id, done.stderr.strip())
         except SchedulerError as error:
             log.warning("job %s could not be requeued: %s", job_id, error)
