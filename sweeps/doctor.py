@@ -40,7 +40,12 @@ def checks(site: Site) -> Iterator[tuple[str, Check]]:
     yield "file system", lambda: storage.file_system(runs, site.slurm)
     yield "locks", lambda: storage.locks(runs)
     yield "clock", lambda: storage.clock(runs)
-    if not site.slurm:  # else it is the compute node's that count: --submit
+    if site.slurm:  # the rest of the machine is that of a compute node: --submit
+        yield (
+            "processors",
+            lambda: machine.processors(site.settings, 1, site.request("pretrain").values["cpus_per_task"]),
+        )
+    else:
         yield "processors", lambda: machine.processors(site.settings, site.tasks_per_node)
         yield "shared memory", lambda: machine.shared_memory(site.settings, site.tasks_per_node)
         yield "open files", machine.open_files

@@ -66,7 +66,6 @@ def checks(runs: Path, asked: dict[str, Any]) -> Iterator[tuple[str, Callable[[]
     yield "locks", lambda: storage.locks(runs)
     yield "clock", lambda: storage.clock(runs)
     yield "shared memory", lambda: machine.shared_memory(settings, tasks)
-    yield "processors", lambda: machine.processors(settings, tasks, tasks * asked["cpus_per_task"])
     yield "open files", machine.open_files
     yield "data", lambda: data_is_seen([Path(root) for root in asked["data"]])
 
