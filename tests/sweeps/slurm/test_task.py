@@ -27,7 +27,8 @@ def submitted(tmp_path, monkeypatch, settings):
     for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "HCML_RENDEZVOUS", "SLURM_RESTART_COUNT", "HCML_LOCK_WAIT"):
         monkeypatch.delenv(name, raising=False)
     for name, value in {
-        "SUBMITIT_EXECUTOR": "slurm", "SLURM_JOB_ID": "90", "SLURM_ARRAY_JOB_ID": "86", "SLURM_ARRAY_TASK_ID": "3", "SLURM_NTASKS": "1",
+        "SUBMITIT_EXECUTOR": "slurm", "SLURM_JOB_ID": "90", "SLURM_ARRAY_JOB_ID": "86", "SLURM_ARRAY_TASK_ID": "3",
+        "SLURM_NTASKS": "1",
         "SLURM_PROCID": "0", "SLURM_LOCALID": "0", "SLURM_NODEID": "0", "SLURM_JOB_NUM_NODES": "1",
     }.items():  # fmt: skip
         monkeypatch.setenv(name, value)
