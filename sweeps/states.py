@@ -22,15 +22,18 @@ STATES = (
     "lost",
     "blocked",
 )
-"""requeued: stopped, and in the queue again. pending: in the queue. waiting: not submitted. preempted: stopped and saved,
-and nothing will start it again by itself. lost: it said that it runs, but it does not. blocked: what it starts from has
-not been made."""
+"""requeued: stopped, and in the queue again. pending: in the queue. waiting: not submitted. preempted: stopped and
+saved, and nothing will start it again by itself. lost: it said that it runs, but it does not. blocked: what it starts
+from has not been made."""
 TERMINAL = frozenset({"done", "preempted", "cancelled", "failed", "lost", "blocked"})
 """States that nothing changes by itself any more."""
 BAD = TERMINAL - {"done"}
 
 SILENCE = 600.0
 """Seconds without a heartbeat after which a run counts as dead where nobody else can be asked."""
+GRACE = 60.0
+"""Seconds that SLURM's commands may be behind: a job that was just submitted need not be in what squeue said a moment
+ago, and accounting learns of an end a little later than the queue."""
 NEVER = "DependencyNeverSatisfied"
 
 
@@ -74,6 +77,8 @@ class Evidence:
     queued: QueuedJob | None = None
     submitted: str = ""
     """The id of the last job that was submitted for it; '' if there is none."""
+    submitted_ago: float | None = None
+    """Seconds since then; None if nobody knows."""
     ended: EndedJob | None = None
     """That job in accounting, if it is over."""
     parent: tuple[str, str] | None = None
@@ -90,6 +95,8 @@ def decide(run: Evidence) -> tuple[str, str]:
         return "running", ""
     if run.queued is not None:
         return _in_queue(run, run.queued, said)
+    if run.ended is not None and run.status.get("job") not in (None, run.submitted):
+        return _by_accounting(run, run.ended)  # of a later job than the one that wrote the status
     if state == "failed":
         return "failed", said or "it left no message"
     if state == "done":
@@ -130,11 +137,13 @@ def _silent(run: Evidence) -> tuple[str, str]:
     if run.ended is not None:
         return _by_accounting(run, run.ended)
     by_slurm = bool(run.submitted or run.owner.get("job") or run.status.get("job"))
-    if run.silent is not None and run.silent <= SILENCE and not run.damage:
+    if run.silent is not None and run.silent <= SILENCE:
         if by_slurm and not run.queue_known:
             return "running", f"last heartbeat {run.silent:.0f} s ago; the queue cannot be asked"
         if not by_slurm and not run.owner.get("here"):
             return "running", f"last heartbeat {run.silent:.0f} s ago"
+        if by_slurm and run.silent < GRACE:
+            return "running", "it has left the queue; accounting has not said yet how it ended"
     where = f" on {host}" if (host := run.owner.get("host") or run.status.get("host")) else ""
     since = f", {run.silent / 60:.0f} min ago" if run.silent is not None and run.silent >= 60 else ""
     queue = " and it is not in the queue" if by_slurm and run.queue_known else ""
@@ -156,12 +165,14 @@ def _never_started(run: Evidence) -> tuple[str, str]:
         return "waiting", ""
     if not run.queue_known:
         return "pending", "the queue cannot be asked"
+    if run.submitted_ago is not None and run.submitted_ago < GRACE:
+        return "pending", "just submitted"
     return "lost", f"job {run.submitted} is not in the queue and has left nothing"
 
 
 def _blocked(run: Evidence) -> str:
     if run.parent is not None and run.parent[1] in BAD:
-        return f"its parent {run.parent[0]} is {run.parent[1]}"
+        return f"its parent is {run.parent[1]}: {run.parent[0]}"
     return "what it depends on has ended without success"
 
 
