@@ -65,10 +65,16 @@ class Assignment:
         self.runtime: Runtime = runtime_from_dict(frozen["runtime"])
         self.store = Store(folder.parents[1])
         self.step = self.total_steps = 0
+        self.job, self.restarts = scheduler_job()
 
     def count(self, step: int, total_steps: int) -> None:
         """Called after each step; the heartbeat writes the numbers into status.json."""
         self.step, self.total_steps = step, total_steps
+
+    @property
+    def finished(self) -> bool:
+        status = read_json(self.folder / "status.json") or {}
+        return status.get("state") == "done" and (self.folder / "record.json").is_file()
 
     @property
     def lineage(self) -> list[dict[str, Any]]:
@@ -124,6 +130,8 @@ class Assignment:
             "pid": os.getpid(),
             "host": socket.gethostname(),
             "message": message,
+            "job": self.job,
+            "restarts": self.restarts,
         }
         write_json(self.folder / "status.json", status)
 
@@ -159,9 +167,17 @@ def main(arguments: list[str] | None = None, work: Work | None = None) -> int:
     if rank:
         return follow(job, work or carry_out, rank)
     try:
-        beat = job.runtime.heartbeat
-        with FolderLock(job.folder, beat, beat=lambda: job.write_status("running"), wait=LOCK_WAIT):
+        scheduled = {"job": job.job, "restarts": job.restarts}
+        wait = float(os.environ.get("HCML_LOCK_WAIT", LOCK_WAIT))
+        lock = FolderLock(
+            job.folder, job.runtime.heartbeat, beat=lambda: job.write_status("running"), wait=wait, **scheduled
+        )
+        with lock:
+            if job.finished:  # by the process that was waited for, or before a requeue that came too late
+                return DONE
             return execute(job, work or carry_out)
+    except KeyboardInterrupt:  # while waiting for the lock
+        return PREEMPTED
     except Locked as error:
         print(error, file=sys.stderr)
         return IN_USE
@@ -276,8 +292,17 @@ def _carry_out(job: Assignment, world: World) -> dict[str, Any]:
     return assemble(job.run_id, job.frozen, job.lineage, data, returned, machine)
 
 
+def scheduler_job() -> tuple[str, int]:
+    """SLURM's id of this job (`86_3` for an element of an array, '' outside of SLURM) and how often it was started
+    before."""
+    element = os.environ.get("SLURM_ARRAY_TASK_ID")
+    array = os.environ.get("SLURM_ARRAY_JOB_ID")
+    job = f"{array}_{element}" if array and element else os.environ.get("SLURM_JOB_ID", "")
+    return job, int(os.environ.get("SLURM_RESTART_COUNT") or 0)
+
+
 def _listen() -> None:
-    """Stop politely: SIGTERM outside the training loop (which saves first) ends the run as preempted.
+    """Stop politely: SIGTERM or SIGUSR2 outside the training loop (which saves first) ends the run as preempted.
 
     Under a launcher Ctrl-C is the launcher's to handle, and on Linux its death is a SIGTERM for us, so that a killed
     sweep leaves no run behind and the same command goes on from there.
@@ -287,6 +312,9 @@ def _listen() -> None:
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGUSR2, stop)
+    # A run that hangs says where: `scancel --signal=USR1 JOB` and goes on.
+    faulthandler.register(signal.SIGUSR1, all_threads=True)
     if "HCML_LAUNCHER" not in os.environ:
         return
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import shlex
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,17 +15,25 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from hcml.config import BenchmarkConfig, ConfigError, PretrainRun, Runtime
-from sweeps.execute import Executor, LocalExecutor, Outcome
+from sweeps.dispatch import check_trusted, describe, executor_for, queue_of, requests_of
+from sweeps.execute import Executor, Outcome
 from sweeps.identity import PlannedRun
+from sweeps.launchers import check_launcher, worlds_of
 from sweeps.leaks import LeakError, check_plan
 from sweeps.plan import Entry, Plan, make_plan
-from sweeps.provenance import ROOT, code_state, snapshot
+from sweeps.preview import preview
+from sweeps.provenance import code_state, snapshot
 from sweeps.resolve import ConfigProblems, resolve
 from sweeps.schema import DataPaths, unknown_keys
-from sweeps.show import clock, outcome_table, plan_table
+from sweeps.show import outcome_table
+from sweeps.slurm.queue import SchedulerError
 from sweeps.store import FolderError, Store
+from sweeps.sweep_file import write_sweep
 
-SUCCESS, SOME_FAILED, BAD_CONFIG = 0, 1, 2
+SUCCESS, SOME_FAILED, BAD_CONFIG, LEFT = 0, 1, 2, 130
+
+SWEEP_WIDE = ("kind", "name", "detach", "max_parallel", "gpus", "max_array", "max_submit", "poll_s")
+"""Keys of `launcher` that are not about single runs."""
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +83,9 @@ def resolve_jobs(composed: Sequence[tuple[Sequence[str], DictConfig | Exception]
             settings: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
             if unknown := list(unknown_keys(settings)):
                 raise ConfigProblems(unknown)
-            jobs.append(Job(tuple(overrides), settings, Runtime(**settings["runtime"]), tuple(resolve(settings))))
+            check_launcher(settings["launcher"])
+            runs = resolve(settings, worlds_of(settings))
+            jobs.append(Job(tuple(overrides), settings, Runtime(**settings["runtime"]), tuple(runs)))
         except ConfigProblems as error:
             for problem in error.problems:
                 problems.setdefault(problem, []).append(where)
@@ -86,13 +97,25 @@ def resolve_jobs(composed: Sequence[tuple[Sequence[str], DictConfig | Exception]
             problems.setdefault(str(error), []).append(where)
     if problems:
         raise BadJobs({text: where if len(where) < len(composed) else [] for text, where in problems.items()})
-    if len({(str(job.settings["paths"]), job.settings["plan"], job.settings["rerun_stale"]) for job in jobs}) > 1:
-        raise BadJobs({"paths, plan and rerun_stale belong to the whole sweep: give each one value": []})
+    if len({repr(_whole_sweep(job.settings)) for job in jobs}) > 1:
+        keys = ", ".join(f"launcher.{key}" for key in SWEEP_WIDE)
+        raise BadJobs({f"paths, plan, rerun_stale, {keys} belong to the whole sweep: give each one value": []})
     return jobs
 
 
+def _whole_sweep(settings: Mapping[str, Any]) -> list[Any]:
+    return [
+        *(settings[key] for key in ("paths", "plan", "rerun_stale")),
+        *(settings["launcher"][k] for k in SWEEP_WIDE),
+    ]
+
+
 def launch(composed: Sequence[tuple[Sequence[str], DictConfig | Exception]], executor: Executor | None = None) -> int:
-    """Validate, plan, prepare, execute, report. Returns the exit code: 0, 1 (a run did not finish), 2 (bad input)."""
+    """Validate, plan, prepare, execute, report.
+
+    Returns the exit code: 0, 1 (a run did not finish), 2 (bad input), 130 (left by Ctrl-C while jobs go on).
+    """
+    os.umask(os.umask(0o022) | 0o022)  # what is written here is executed later: for others to read at most
     try:
         jobs = resolve_jobs(composed)
     except BadJobs as error:
@@ -103,20 +126,25 @@ def launch(composed: Sequence[tuple[Sequence[str], DictConfig | Exception]], exe
     data = DataPaths(**settings["paths"]["data"])
     code = code_state()
     try:
+        check_trusted(store.root)
+        queued = queue_of(settings, store)
         manifests = known_manifests([run for job in jobs for run in job.runs], data)
-        plan = make_plan(
-            [job.runs for job in jobs],
-            lambda run: store.state(run, code["fingerprint"], manifests.get(repr(run.config.benchmark))),
-            settings["rerun_stale"],
-        )
-    except FolderError as error:
+
+        def state_of(run: PlannedRun) -> str:
+            there = manifests.get(repr(run.config.benchmark))
+            return "queued" if queued(run) else store.state(run, code["fingerprint"], there)
+
+        plan = make_plan([job.runs for job in jobs], state_of, settings["rerun_stale"])
+        requests = requests_of(jobs, plan)
+    except (FolderError, ConfigError, SchedulerError) as error:
         print(error, file=sys.stderr)
         return BAD_CONFIG
-    show_plan(jobs, plan, store, data)
+    seconds = preview(jobs, plan, store, data, requests)
     if settings["plan"]:
         return SUCCESS
+    sweep = describe(plan, store, requests, seconds, settings)
     outcomes: dict[str, Outcome] = {entry.run.run_id: Outcome("skipped", entry.state) for entry in plan.entries}
-    if plan.todo:
+    if any(entry.execute or entry.state == "queued" for entry in plan.entries):
         from benchmarks import load
 
         try:
@@ -129,12 +157,24 @@ def launch(composed: Sequence[tuple[Sequence[str], DictConfig | Exception]], exe
             print(f"preparing the benchmark failed: {type(error).__name__}: {error}", file=sys.stderr)
             return SOME_FAILED
         try:
-            executor = executor or LocalExecutor(snapshot(store.root / "_code"))
+            source = snapshot(store.root / "_code")
+            write_sweep(store.root, sweep | {"code": str(source)})
+            executor = executor or executor_for(settings, store, source, sweep, requests)
         except OSError as error:
             print(f"cannot write to {store.root} ({error}): free some space, or set paths.runs", file=sys.stderr)
             return SOME_FAILED
+        except ConfigError as error:
+            print(error, file=sys.stderr)
+            return BAD_CONFIG
         manifests = known_manifests([entry.run for entry in plan.todo], data)
-        outcomes = executor.execute(plan, lambda entry: _freeze(entry, jobs, store, data, code, manifests))
+        try:
+            outcomes = executor.execute(plan, lambda entry: _freeze(entry, jobs, store, data, code, manifests))
+        except (SchedulerError, ConfigError) as error:
+            print(error, file=sys.stderr)
+            return SOME_FAILED
+        if left := getattr(executor, "left", ""):
+            print(leave_note(sweep["sweep"]))
+            return SUCCESS if left == "detached" else LEFT
     print("\n" + outcome_table(plan, outcomes))
     try:
         show_results(plan, store)
@@ -144,27 +184,12 @@ def launch(composed: Sequence[tuple[Sequence[str], DictConfig | Exception]], exe
     return SOME_FAILED if any(outcome.bad for outcome in outcomes.values()) else SUCCESS
 
 
-def show_plan(jobs: Sequence[Job], plan: Plan, store: Store, data: DataPaths) -> None:
-    """Print what will be done and how long it should take."""
-    from sweeps.estimate import estimate
-
-    print(
-        f"{len(jobs)} job{'s' if len(jobs) != 1 else ''}, {len(plan.entries)} runs in {store.root}, "
-        f"{len(plan.todo)} to execute with code from {ROOT}"
+def leave_note(sweep: str) -> str:
+    """What somebody reads whose jobs go on without him."""
+    return (
+        f"the jobs of sweep {sweep} go on. Look at them: python sweeps/status.py {sweep} --watch; end them: python "
+        f"sweeps/status.py cancel {sweep}; tables: type the same command again, which submits nothing twice"
     )
-    guess = estimate(plan, store.root, data)
-    print(plan_table(plan, guess.seconds))
-    if plan.todo:
-        print(
-            f"estimated time: {clock(guess.total)} one after the other ({guess.source})"
-            + ("" if guess.complete else "; runs marked ? are not in it"),
-            flush=True,
-        )
-    if any(entry.state == "stale" and not entry.execute for entry in plan.entries):
-        print(
-            "stale runs were finished by other code, or on other data than there are now, and are kept; "
-            "rerun_stale=true runs them anew"
-        )
 
 
 def known_manifests(runs: Iterable[PlannedRun], data: DataPaths) -> Manifests:

@@ -29,6 +29,10 @@ class FolderLock:
     owner counts as dead when its process is gone (same host) or, seen from another host, when its heartbeat is older
     than `6 * heartbeat` and at least a minute. `wait` is how long to wait, in seconds, for a living owner to leave.
     Raises :class:`Locked` on entry. If the lock is taken away, `on_lost` is called from the heartbeat thread.
+
+    `job` and `restarts` are the scheduler's: an earlier start of the same job does not count as a living owner. The
+    scheduler has given it up, but on a node that it cannot reach the process may go on; it finds its lock taken at its
+    next heartbeat, which is waited for.
     """
 
     def __init__(
@@ -38,9 +42,12 @@ class FolderLock:
         beat: Callable[[], None] = lambda: None,
         wait: float = 0.0,
         on_lost: Callable[[], None] = lambda: os._exit(74),
+        job: str = "",
+        restarts: int = 0,
     ) -> None:
         self.path = folder / "lock.json"
         self.heartbeat, self.beat, self.wait, self.on_lost = heartbeat, beat, wait, on_lost
+        self.job, self.restarts = job, restarts
         self.token = uuid.uuid4().hex
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -50,7 +57,8 @@ class FolderLock:
         while True:
             with _guard(self.path):
                 owner = read_owner(self.path)
-                if owner is None or not is_alive(owner):
+                alive = owner is not None and is_alive(owner)
+                if not alive or self._is_earlier_start(owner):
                     self._write()
                     break
             if time.monotonic() >= deadline:
@@ -59,6 +67,9 @@ class FolderLock:
                     "or end that process"
                 )
             time.sleep(0.2)
+        if alive and owner is not None:
+            log.warning("an earlier start of job %s still runs on %s: it ends now", self.job, owner.get("host"))
+            self._until_gone(owner)
         self._thread = threading.Thread(target=self._beat_forever, name="heartbeat", daemon=True)
         self._thread.start()
         return self
@@ -74,6 +85,16 @@ class FolderLock:
             if owner is not None and owner.get("token") == self.token:
                 self.path.unlink()
 
+    def _is_earlier_start(self, owner: dict[str, Any] | None) -> bool:
+        same = owner is not None and bool(self.job) and owner.get("job") == self.job
+        return same and owner is not None and int(owner.get("restarts", 0)) < self.restarts
+
+    def _until_gone(self, owner: dict[str, Any]) -> None:
+        """Two of its heartbeats, in which it sees the lock; less where it can be seen to be gone."""
+        deadline = time.monotonic() + 2.5 * float(owner.get("heartbeat", 10))
+        while time.monotonic() < deadline and (owner.get("host") != socket.gethostname() or is_alive(owner)):
+            time.sleep(0.2)
+
     def _write(self) -> None:
         owner = {
             "token": self.token,
@@ -82,6 +103,8 @@ class FolderLock:
             "host": socket.gethostname(),
             "time": time.time(),
             "heartbeat": self.heartbeat,
+            "job": self.job,
+            "restarts": self.restarts,
         }
         write_json(self.path, owner)
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 from sweeps.identity import PlannedRun
 
-STATES = ("new", "interrupted", "changed", "failed", "running", "done", "stale")
-"""interrupted: goes on from its checkpoint. changed: interrupted or failed under other code or on
-other data, so it starts anew.
-failed: is tried again. running: another process has it. stale: finished, by other code or on other data."""
+STATES = ("new", "interrupted", "changed", "failed", "running", "queued", "done", "stale")
+"""interrupted: goes on from its checkpoint. changed: interrupted or failed under other code or on other data, so it
+starts anew. failed: is tried again. running: another process has it. queued: a job of SLURM will have it, or has it.
+stale: finished, by other code or on other data."""
 
 
 @dataclass(frozen=True)
@@ -61,10 +61,10 @@ def make_plan(
         if state not in STATES:
             raise ValueError(f"{run.name}: state {state!r} is not one of {', '.join(STATES)}")
         anew = state == "changed" or (state == "stale" and rerun_stale)
-        if run.parent in replaced and state not in ("new", "running"):
+        if run.parent in replaced and state not in ("new", "running", "queued"):
             anew = True
         if anew:
             replaced.add(run_id)
-        execute = anew or state not in ("done", "stale")
+        execute = anew or state not in ("done", "stale", "queued")
         entries.append(Entry(run, state, execute, anew, tuple(users[run_id])))
     return Plan(entries)

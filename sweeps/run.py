@@ -6,6 +6,7 @@ python sweeps/run.py -m backbone=r50,r101 levels=1,2,3 profile=quick
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from pathlib import Path
@@ -31,6 +32,9 @@ schema.register()
 def main(config: DictConfig) -> None:
     """The plan of one job; also what stock Hydra launchers call for each of theirs."""
     hydra_config = HydraConfig.get()
+    if hydra_config.mode == RunMode.MULTIRUN:
+        # Another job of a stock launcher may be at a run that both need: it is waited for, however long that takes.
+        os.environ.setdefault("HCML_LOCK_WAIT", "inf")
     code = launch.launch([(list(hydra_config.overrides.task), config)])
     if code and hydra_config.mode == RunMode.MULTIRUN:
         raise RuntimeError(f"a job ended with code {code}")  # SystemExit would end the launcher and its other jobs
@@ -57,7 +61,16 @@ def unknown_backbones(arguments: list[str]) -> list[str]:
     return problems
 
 
+def share_path() -> None:
+    """Let processes that start with nothing but the environment import what this one can: submitit's jobs unpickle
+    Hydra's plugins, ours among them."""
+    added = [str(_HERE.parent), *filter(None, [os.environ.get("PYTHONPATH")]), str(_HERE)]
+    os.environ["PYTHONPATH"] = os.pathsep.join(added)
+
+
 if __name__ == "__main__":
+    if any(argument.startswith("hydra/launcher=submitit_") for argument in sys.argv[1:]):
+        share_path()
     if found := unknown_backbones(sys.argv[1:]):
         print("\n".join(found), file=sys.stderr)
         sys.exit(launch.BAD_CONFIG)

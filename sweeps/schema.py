@@ -32,6 +32,7 @@ from hcml.config import (
     TransformConfig,
 )
 from sweeps import protocols
+from sweeps.launchers import LauncherConfig
 
 
 @dataclass
@@ -129,6 +130,8 @@ class Paths:
     runs: str = "runs"
     """Run folders; relative paths start where the command is typed."""
     data: DataPaths = field(default_factory=DataPaths)
+    cache: str = ""
+    """Where runs find downloaded weights: HF_HOME=CACHE/huggingface and TORCH_HOME=CACHE/torch; '' = as they are."""
 
 
 @dataclass
@@ -163,6 +166,8 @@ class ExperimentConfig:
     retrieval: RetrievalSection = field(default_factory=RetrievalSection)
     compute: ComputeConfig = field(default_factory=ComputeConfig)
     runtime: Runtime = field(default_factory=Runtime)
+    launcher: LauncherConfig = field(default_factory=LauncherConfig)
+    """How runs are executed; `launcher=local` or `launcher=slurm` chooses."""
     paths: Paths = field(default_factory=Paths)
     rerun_stale: bool = False
     """Run anew what was finished by other code (its folder is moved to runs/_stale, nothing is lost)."""

@@ -6,7 +6,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from sweeps.execute import OUTCOMES, Outcome
+from sweeps.launchers import Request
 from sweeps.plan import Plan
+from sweeps.slurm.arrays import ArrayJob
 
 _MEANING = {
     "new": "run",
@@ -14,6 +16,7 @@ _MEANING = {
     "changed": "run anew (was interrupted or failed under other code or on other data)",
     "failed": "retry",
     "running": "in use by another process",
+    "queued": "in SLURM's queue already",
     "done": "skip",
     "stale": "skip (finished by other code or on other data)",
 }
@@ -34,8 +37,32 @@ def plan_table(plan: Plan, seconds: Mapping[str, float]) -> str:
         run = entry.run
         action = "run anew" if entry.anew and entry.state != "changed" else _MEANING[entry.state]
         guess = clock(seconds[run.run_id]) if run.run_id in seconds else "?"
-        rows.append([run.phase, run.name, action, guess if entry.execute else "", str(len(entry.jobs))])
-    return text_table(["phase", "run", "action", "estimate", "jobs"], rows)
+        after = (run.parent or "")[:12]  # as it ends the parent's name
+        rows.append([run.phase, run.name, action, guess if entry.execute else "", str(len(entry.jobs)), after])
+    return text_table(["phase", "run", "action", "estimate", "jobs", "after"], rows)
+
+
+def array_table(arrays: Sequence[ArrayJob]) -> str:
+    """One line an array job; dependencies by the numbers of the first column."""
+    rows = []
+    for number, array in enumerate(arrays, start=1):
+        ids = [str(earlier) for earlier in range(1, number)]
+        after = array.after.text(ids) if array.after else ""
+        rows.append([str(number), array.phase, str(len(array.elements)), request_text(array.request), after])
+    return text_table(["array", "phase", "runs", "each asks for", "after"], rows)
+
+
+def request_text(request: Request) -> str:
+    """`1 node, 4 tasks, 4 GPUs, 12 CPUs a task, 24 h, partition gpu`."""
+    values = request.values
+    parts = [f"{values['nodes']} node{'s' if values['nodes'] > 1 else ''}"]
+    if request.world > 1:
+        parts.append(f"{request.world} tasks")
+    if request.gpus:
+        parts.append(f"{request.gpus} GPU{'s' if request.gpus > 1 else ''}")
+    parts += [f"{values['cpus_per_task']} CPUs a task", clock(60 * values["timeout_min"])]
+    parts += [f"{key} {values[key]}" for key in ("partition", "qos", "account", "constraint") if values[key]]
+    return ", ".join(parts)
 
 
 def outcome_table(plan: Plan, outcomes: Mapping[str, Outcome]) -> str:

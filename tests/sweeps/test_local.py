@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from hcml.config import Runtime
-from sweeps.execute import LocalExecutor, Outcome
+from sweeps.execute import Outcome
+from sweeps.local import LocalExecutor
 from sweeps.lock import FolderLock
 from sweeps.plan import make_plan
 from sweeps.provenance import ROOT

@@ -1,0 +1,1 @@
+"""What `python sweeps/doctor.py` looks at, one small function for each question."""
