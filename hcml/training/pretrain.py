@@ -109,8 +109,9 @@ def run_pretrain(
         on_step: called after each step with (finished, total).
         world: this process among those that share each batch; the first alone writes.
 
-    Returns JSON-able metrics ({} but from the first process): held-out figures in ``metrics`` and ``groups``, last training
-    losses in ``train``, ``alarms``, ``unreadable``, ``costs``. Raises what :func:`hcml.training.loop.train_loop` raises, and ConfigError.
+    Returns JSON-able metrics ({} but from the first process): held-out figures in ``metrics`` and ``groups``, last
+    training losses in ``train``, ``alarms``, ``unreadable``, ``costs``. Raises what
+    :func:`hcml.training.loop.train_loop` raises, and ConfigError.
     """
     world = world or World()
     set_up(config.compute, config.seed)
