@@ -14,7 +14,7 @@ from sweeps.checks.site import Site, read_site
 from sweeps.slurm.queue import Limits, SchedulerError
 
 LINE = (
-    "PartitionName={name} AllowGroups=ALL AllowAccounts=ALL AllowQos=ALL Default={default} GraceTime=20 MaxNodes=UNLIMITED "
+    "PartitionName={name} AllowGroups=ALL AllowAccounts=ALL AllowQos=ALL Default={default} GraceTime=20 "
     "MaxTime={time} Nodes=n[1-2] PreemptMode={mode} State=UP TotalCPUs=4 TotalNodes=2 TRES=cpu=4,mem=16000M,node=2"
 )
 NORMAL = LINE.format(name="normal", default="YES", time="1-00:00:00", mode="OFF")
@@ -126,7 +126,10 @@ def test_requests_that_sbatch_refuses_or_that_waste_gpus(site: Callable[..., Sit
     [
         (["launcher.gpus_per_node=8", "launcher.tasks_per_node=8"], (1, 2, 2, None)),
         (["launcher.gpus_per_node=8", "launcher.nodes=4"], (2, 1, 1, None)),
-        (["'launcher.gres=\"gpu:a100:4,nvme:1\"'".strip("'"), "launcher.tasks_per_node=4"], (1, 2, None, "gpu:a100:2,nvme:1")),
+        (
+            ["'launcher.gres=\"gpu:a100:4,nvme:1\"'".strip("'"), "launcher.tasks_per_node=4"],
+            (1, 2, None, "gpu:a100:2,nvme:1"),
+        ),
         (["launcher.gres=gpu", "launcher.nodes=2"], (2, 1, None, "gpu:1")),
         ([], (1, 2, None, None)),
     ],
