@@ -21,9 +21,9 @@ SMALL = (
     f"pretrain.length.steps={STEPS} pretrain.length.batch_size=4 pretrain.eval_videos=1 "
     f"finetune.length.steps={STEPS} finetune.length.batch_size=4 motion.dim=8 "
     "objective.contrast.max_queries=32 objective.contrast.max_keys=64 compute.precision=fp32 compute.threads=1 "
-    "runtime.workers=0 runtime.log_every=1 runtime.save_every=10"
+    "runtime.workers=0 runtime.log_every=1 runtime.save_every=5"
 ).split()
-"""Steps of some milliseconds; with runtime.threads=1 equal runs have equal bits."""
+"""Steps of some milliseconds; with compute.threads=1 equal runs have equal bits."""
 SLURM = "launcher=slurm launcher.cpus_per_task=2 launcher.timeout_min=30 launcher.poll_s=1".split()
 """Two CPUs, so a node of its own for each run."""
 
@@ -110,16 +110,20 @@ class Home:
     # ------------------------------------------------------------ what is there
 
     def found(self) -> dict[str, Path]:
-        """Run folders by phase, levels, seed and smoothing, as in `finetune-l1-s0` and `finetune-l1-s0-0.1`."""
-        folders = {}
-        for path in self.runs.glob("[!_]*/*/config.json"):
-            frozen = json.loads(path.read_text())
-            config = frozen["config"]
-            name = f"{frozen['phase']}-l{config['model']['levels']}-s{config['seed']}"
-            if smoothing := config.get("label_smoothing"):
-                name += f"-{smoothing}"
+        """Run folders by phase, levels, seed and smoothing, as in `finetune-l1-s0` and `finetune-l1-s0-0.1`; a test is
+        called after the fine-tuning that it measures."""
+        named: dict[str, str] = {}
+        folders: dict[str, Path] = {}
+        frozen = [(path.parent, json.loads(path.read_text())) for path in self.runs.glob("[!_]*/*/config.json")]
+        for folder, content in sorted(frozen, key=lambda pair: pair[1]["phase"] == "test"):
+            config = content["config"]
+            if content["phase"] == "test":
+                name = named[content["parent"]].replace("finetune", "test")
+            else:
+                name = f"{content['phase']}-l{config['model']['levels']}-s{config['seed']}"
+                name += f"-{config['label_smoothing']}" if config.get("label_smoothing") else ""
             assert name not in folders, f"two runs are called {name}"
-            folders[name] = path.parent
+            folders[name], named[content["run_id"]] = folder, name
         return folders
 
     def states(self) -> dict[str, str]:
