@@ -211,7 +211,7 @@ def retry(root: Path, sweep: Mapping[str, Any]) -> int:
     if note:
         print(f"{note}\nnothing is submitted: jobs that are there already must be known", file=sys.stderr)
         return NOT_GOOD
-    from sweeps.slurm.executor import resubmit  # after the checks: it takes a second to import
+    from sweeps.slurm.jobs import resubmit  # after the checks: it takes a second to import
 
     return resubmit(root, dict(sweep), again)
 
