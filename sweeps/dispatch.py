@@ -55,7 +55,11 @@ def queue_of(settings: Mapping[str, Any], store: Store) -> Callable[[Any], bool]
 
 
 def describe(
-    plan: Plan, requests: Mapping[str, Request], seconds: Mapping[str, float], settings: Mapping[str, Any]
+    plan: Plan,
+    store: Store,
+    requests: Mapping[str, Request],
+    seconds: Mapping[str, float],
+    settings: Mapping[str, Any],
 ) -> dict[str, Any]:
     """The content of the sweep's file, but for its code; what the keys mean is said in docs/reproduce.md."""
     distinct = list(dict.fromkeys(requests[entry.run.run_id] for entry in plan.entries))
@@ -72,7 +76,7 @@ def describe(
             {
                 "run_id": entry.run.run_id,
                 "phase": entry.run.phase,
-                "name": entry.run.name,
+                "name": store.folder(entry.run).name,
                 "parent": entry.run.parent,
                 "execute": entry.execute or entry.state in ("queued", "running"),
                 "request": distinct.index(requests[entry.run.run_id]),

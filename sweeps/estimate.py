@@ -138,7 +138,8 @@ def _key(config: RunConfig) -> str:
 def _plain_key(phase: str, config: dict[str, Any]) -> str:
     """What decides the time that one clip takes: the phase, the network and its arithmetic."""
     model = {key: value for key, value in config["model"].items() if key not in ("num_classes", "fusion")}
-    return json.dumps([phase, model, config["compute"]], sort_keys=True)
+    compute = {key: value for key, value in config["compute"].items() if key != "bn"}  # as old records, which lack it
+    return json.dumps([phase, model, compute], sort_keys=True)
 
 
 def measure(config: ModelConfig, compute: ComputeConfig, batch: int = 8) -> Speed | None:

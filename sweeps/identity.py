@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from hcml.config import BenchmarkConfig, ConfigError, FinetuneRun, ProbeRun, RetrievalRun, RunConfig, TestRun, to_dict
+from hcml.config import BenchmarkConfig, ConfigError, FinetuneRun, ProbeRun, RetrievalRun, RunConfig, TestRun, science
 
 NOT_READ = {
     "pretrain": ("benchmark.test_per_class",),
@@ -54,9 +54,9 @@ def hash_run(identity: Mapping[str, Any], parent: str | None) -> str:
 
 
 def identity(run: RunConfig) -> dict[str, Any]:
-    """What of a run's configuration is hashed: :func:`hcml.config.to_dict` without `NOT_READ`, and with the content
+    """What of a run's configuration is hashed: :func:`hcml.config.science` without `NOT_READ`, and with the content
     of a weights file in place of its path."""
-    plain = to_dict(run)
+    plain = science(run)
     for key in NOT_READ[run.phase]:
         *path, last = key.split(".")
         node = plain

@@ -313,6 +313,8 @@ def _listen() -> None:
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGUSR2, stop)
+    # A run that hangs says where: `scancel --signal=USR1 JOB` and goes on.
+    faulthandler.register(signal.SIGUSR1, all_threads=True)
     if "HCML_LAUNCHER" not in os.environ:
         return
     signal.signal(signal.SIGINT, signal.SIG_IGN)

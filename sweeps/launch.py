@@ -18,7 +18,7 @@ from hcml.config import BenchmarkConfig, ConfigError, PretrainRun, Runtime
 from sweeps.dispatch import check_trusted, describe, executor_for, queue_of, requests_of
 from sweeps.execute import Executor, Outcome
 from sweeps.identity import PlannedRun
-from sweeps.launchers import check_launcher
+from sweeps.launchers import check_launcher, worlds_of
 from sweeps.leaks import LeakError, check_plan
 from sweeps.plan import Entry, Plan, make_plan
 from sweeps.preview import preview
@@ -84,7 +84,8 @@ def resolve_jobs(composed: Sequence[tuple[Sequence[str], DictConfig | Exception]
             if unknown := list(unknown_keys(settings)):
                 raise ConfigProblems(unknown)
             check_launcher(settings["launcher"])
-            jobs.append(Job(tuple(overrides), settings, Runtime(**settings["runtime"]), tuple(resolve(settings))))
+            runs = resolve(settings, worlds_of(settings))
+            jobs.append(Job(tuple(overrides), settings, Runtime(**settings["runtime"]), tuple(runs)))
         except ConfigProblems as error:
             for problem in error.problems:
                 problems.setdefault(problem, []).append(where)
@@ -141,7 +142,7 @@ def launch(composed: Sequence[tuple[Sequence[str], DictConfig | Exception]], exe
     seconds = preview(jobs, plan, store, data, requests)
     if settings["plan"]:
         return SUCCESS
-    sweep = describe(plan, requests, seconds, settings)
+    sweep = describe(plan, store, requests, seconds, settings)
     outcomes: dict[str, Outcome] = {entry.run.run_id: Outcome("skipped", entry.state) for entry in plan.entries}
     if any(entry.execute or entry.state == "queued" for entry in plan.entries):
         from benchmarks import load

@@ -20,6 +20,8 @@ from hcml.config import ConfigError
 
 KINDS = ("local", "slurm")
 PHASES = ("pretrain", "finetune", "test", "probe", "retrieval")
+ONE_PROCESS = ("probe", "retrieval")
+"""Phases whose runs nothing can share: they get one process and one GPU, whatever the others ask for."""
 
 
 @dataclass
@@ -105,6 +107,11 @@ class Request:
         return Request(json.dumps(dict(values), sort_keys=True))
 
 
+def worlds_of(settings: Mapping[str, Any]) -> dict[str, int]:
+    """Phase -> number of processes of its runs. Raises :class:`ConfigError`."""
+    return {phase: request_of(settings, phase).world for phase in PHASES}
+
+
 def _gpus_of_gres(gres: str | None) -> int:
     """`gpu`, `gpu:4`, `gpu:a100:4` -> the number."""
     total = 0
@@ -122,8 +129,14 @@ def request_of(settings: Mapping[str, Any], phase: str) -> Request:
     Raises :class:`ConfigError` naming the key for values that contradict each other or cannot be given to a shell.
     """
     launcher = settings["launcher"]
-    own = _per_phase(launcher).get(phase, {})
-    values = {key: launcher[key] for key in RESOURCES} | dict(own)
+    own = _per_phase(launcher)[phase]
+    values = {key: launcher[key] for key in RESOURCES}
+    if phase in ONE_PROCESS:
+        if max(own.get("nodes", 1), own.get("tasks_per_node", 1)) > 1:
+            raise ConfigError(f"{phase} runs are one process: leave out launcher.phases.{phase}.nodes and its tasks")
+        gpus = min(1, values["gpus_per_node"] or 0) or None
+        values |= {"nodes": 1, "tasks_per_node": 1, "gpus_per_node": gpus}
+    values |= own
     if values["cpus_per_task"] is None:  # what the run itself will use
         values["cpus_per_task"] = int(settings["runtime"]["workers"]) + int(settings["compute"]["threads"])
     for key in ("nodes", "tasks_per_node", "timeout_min", "cpus_per_task"):

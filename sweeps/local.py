@@ -44,7 +44,7 @@ class LocalExecutor:
         environment: Mapping[str, str] | None = None,
     ) -> None:
         self.code, self.report, self.max_parallel = code, report, max_parallel
-        self.free = list(slots)
+        self.slots, self.free = tuple(slots), list(slots)
         self.request_of = request_of
         self.environment = dict(environment or {})
 
@@ -109,7 +109,7 @@ class LocalExecutor:
         """The GPUs that a run gets, [] for none of its own, None when it must wait for some to be free."""
         request = self.request_of(entry) if self.request_of else None
         wanted = request.gpus if request else 0
-        if request and not wanted and self.free and self.max_parallel > 1:
+        if request and not wanted and self.slots and self.max_parallel > 1:
             wanted = request.world  # they would all crowd the first one
         if len(self.free) < wanted:
             return None

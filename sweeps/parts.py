@@ -7,7 +7,7 @@ raises ConfigError with what is wrong and what to set.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from hcml.config import (
     ObjectiveConfig,
     ReconstructionConfig,
     TemporalConfig,
+    split_batch,
 )
 from sweeps.identity import file_hash
 
@@ -106,8 +107,12 @@ def num_classes_of(config: BenchmarkConfig) -> int:
         raise ConfigError(str(error)) from error
 
 
-def check_batch(phase: str, length: LengthConfig, benchmark: BenchmarkConfig) -> None:
-    """No batch holds a video twice. (Batches come from an endless stream of epochs, so nothing has to divide.)"""
+def check_batch(phase: str, length: LengthConfig, benchmark: BenchmarkConfig, world: int = 1) -> LengthConfig:
+    """`length` with the micro-batch that each of `world` processes takes.
+
+    No batch holds a video twice. (Batches come from an endless stream of epochs, so only the split over processes and
+    forward passes has to divide.)
+    """
     classes = num_classes_of(benchmark)
     videos = benchmark.train_per_class * classes
     if videos and length.batch_size > videos:
@@ -116,6 +121,7 @@ def check_batch(phase: str, length: LengthConfig, benchmark: BenchmarkConfig) ->
             f"(benchmark.train_per_class={benchmark.train_per_class} x {classes} classes), so one "
             f"batch would hold a video twice: set {phase}.length.batch_size={videos} or less, or more train_per_class"
         )
+    return replace(length, micro_batch=split_batch(length, world, f"{phase}.length").micro_batch)
 
 
 def held_out_of(wanted: int, benchmark: BenchmarkConfig) -> int:

@@ -6,7 +6,7 @@ parent's identity; settings that the phase does not read are normalised, so that
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -81,10 +81,11 @@ class _Common:
     """Phase -> sampling, transform, length and optim."""
 
 
-def resolve(settings: Settings) -> list[PlannedRun]:
+def resolve(settings: Settings, worlds: Mapping[str, int] | None = None) -> list[PlannedRun]:
     """The runs of one job, ancestors first, the leaf (`phase`) last.
 
-    `settings` is an ExperimentConfig as nested plain types, interpolations resolved. Raises :class:`ConfigProblems`
+    `settings` is an ExperimentConfig as nested plain types, interpolations resolved; `worlds` has the number of
+    processes of the phases that train with more than one. Raises :class:`ConfigProblems`
     with every problem found.
     """
     problems = _Problems()
@@ -99,7 +100,10 @@ def resolve(settings: Settings) -> list[PlannedRun]:
         benchmark=benchmark,
         objective=problems.take(objective_of, settings["objective"], settings["levels"] if _reads(settings) else 0),
         compute=problems.take(lambda: ComputeConfig(**settings["compute"])),
-        parts={phase: _parts(phase, settings, problems) for phase in _phases(settings, tested is not None)},
+        parts={
+            phase: _parts(phase, settings, problems, (worlds or {}).get(phase, 1))
+            for phase in _phases(settings, tested is not None)
+        },
     )
     problems.check()
 
@@ -118,7 +122,7 @@ def resolve(settings: Settings) -> list[PlannedRun]:
         runs.append(planned(run, None))
         parent = runs[-1].run_id
     if settings["phase"] in FROZEN:
-        shared = (common.model, common.benchmark, common.compute, common.parts[settings["phase"]])
+        shared = (common.model, common.benchmark, _not_trained(common.compute), common.parts[settings["phase"]])
         frozen = problems.take(frozen_run, settings, init, runs[-1].config if runs else None, *shared)
         problems.check()
         runs.append(planned(frozen, parent, weights))
@@ -181,7 +185,7 @@ def _check_start(settings: Settings) -> None:
         )
 
 
-def _parts(phase: str, settings: Settings, problems: _Problems) -> dict[str, Any]:
+def _parts(phase: str, settings: Settings, problems: _Problems, world: int) -> dict[str, Any]:
     classes: dict[str, type] = {"sampling": SamplingConfig}
     if phase in ("pretrain", "finetune"):
         classes |= {"length": LengthConfig, "optim": OptimConfig}
@@ -196,8 +200,13 @@ def _parts(phase: str, settings: Settings, problems: _Problems) -> dict[str, Any
         make = protocols.transform_of
         parts["transform"] = problems.take(make, given["transform"], benchmark, where=f"{phase}: ")
         if parts.get("length") is not None:
-            problems.take(check_batch, phase, parts["length"], benchmark)
+            parts["length"] = problems.take(check_batch, phase, parts["length"], benchmark, world)
     return parts
+
+
+def _not_trained(compute: ComputeConfig) -> ComputeConfig:
+    """Where nothing is trained, batch normalisation uses its running statistics, whatever `compute.bn` says."""
+    return replace(compute, bn="local")
 
 
 def _pretrain(settings: Settings, common: _Common) -> PretrainRun:
@@ -260,7 +269,7 @@ def _test(settings: Settings, common: _Common, flip: str) -> TestRun:
         model=common.model,
         benchmark=common.benchmark,
         within_group=settings["benchmark"]["within_group"],
-        compute=common.compute,
+        compute=_not_trained(common.compute),
         **{name: section[name] for name in values},
         **common.parts["test"],
     )

@@ -76,7 +76,8 @@ class Store:
         """Freeze a run into its folder before it starts and return the folder.
 
         `frozen` is the code's state, `notes` are plain extras (profile, command, data root). A folder that was frozen
-        by the same code keeps its science; only what cannot change a result (`runtime`, `notes`) is renewed. With
+        by the same code keeps its science; only what cannot change a result (`runtime`, `notes`, the
+        split of its batch over processes) is renewed. With
         `anew` the old folder is moved to `_stale/`.
         """
         folder = self.folder(run)
@@ -89,7 +90,7 @@ class Store:
             "run_id": run.run_id,
             "phase": run.phase,
             "slug": run.slug,
-            "config": old["config"] if started and "config" in old else to_dict(run.config),
+            "config": _with_split(old["config"], run) if started and "config" in old else to_dict(run.config),
             "parent": run.parent,
             "weights": run.weights,
             "weights_sha256": run.weights_sha256,
@@ -105,6 +106,13 @@ class Store:
         target.mkdir(parents=True, exist_ok=True)
         number = 1 + max([int(p.name.rpartition(".")[2]) for p in target.glob(f"{folder.name}.*")], default=0)
         folder.rename(target / f"{folder.name}.{number}")
+
+
+def _with_split(config: dict[str, Any], run: PlannedRun) -> dict[str, Any]:
+    """A frozen configuration with the split of its batch that `run` was planned with: where it changes a result, it is
+    the same one, since both have one identity."""
+    planned = to_dict(run.config).get("length")
+    return config if planned is None else config | {"length": planned}
 
 
 def _same_data(phase: str, read: Mapping[str, str], there: Mapping[str, str]) -> bool:

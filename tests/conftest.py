@@ -10,6 +10,7 @@ import pytest
 # Before torch is imported, here and in the commands that tests type: the models are so small that a second thread
 # gains nothing, and threads that wait for each other on busy cores cost many times the work.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # for the few that ask for two
 
 HERE = Path(__file__).parent
 FIRST = ("slurm", "integration")

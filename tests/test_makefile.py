@@ -19,7 +19,12 @@ echo "$(basename "$(dirname "$0")")/python $*" >> "$CALLS"
 case "$*" in
   *version_info*) exit ${OLD_PYTHON:-0} ;;
   -V) echo "Python 3.8.0" ;;
-  "-m venv .venv") [ -z "$NO_VENV" ] || exit 1; mkdir -p .venv/bin && cp "$0" .venv/bin/python ;;
+  "-m venv .venv") [ -z "$NO_VENV" ] || exit 1; mkdir -p .venv/bin && cp "$0" .venv/bin/python
+    echo "include-system-site-packages = false" > .venv/pyvenv.cfg ;;
+  "-m venv --system-site-packages .venv") mkdir -p .venv/bin && cp "$0" .venv/bin/python
+    echo "include-system-site-packages = true" > .venv/pyvenv.cfg ;;
+  *"import torch"*) exit ${NO_TORCH:-0} ;;
+  "-m sweeps.checks.packages") exit ${UNMET:-0} ;;
   "-m virtualenv .venv") [ -z "$NO_VENV" ] || exit 1 ;;
   "-m pip --version") test -x "$0" ;;
 esac
@@ -116,6 +121,44 @@ def test_a_missing_python_is_named(place: Place) -> None:
     done = place.make("install", "PYTHON=no-such-python")
     assert done.returncode != 0
     assert "no-such-python was not found" in done.stderr
+
+
+def test_the_systems_torch_is_used_and_nothing_of_torch_is_installed(place: Place) -> None:
+    done = place.make("install", "SYSTEM_TORCH=1")
+    assert done.returncode == 0, done.stderr
+    calls = place.calls()
+    assert any("-m venv --system-site-packages .venv" in call for call in calls)
+    installs = [call for call in calls if " install " in call]
+    assert "--no-deps -r .venv/requirements.txt" in installs[0] and "--editable ." in installs[1]
+    assert calls[-1] == "bin/python -m sweeps.checks.packages"
+    lines = (place.folder / ".venv/requirements.txt").read_text().splitlines()
+    names = {line.partition("==")[0] for line in lines}
+    of_torch = {name for name in names if name.startswith(("torch", "nvidia-", "cuda-", "triton"))}
+    assert not of_torch and {"timm", "decord", "submitit", "numpy"} <= names
+
+    assert place.make("sweep").returncode == 0
+    assert place.calls() == [f"bin/{SWEEP}"], "later calls keep that environment"
+
+
+def test_another_kind_of_environment_is_made_anew(place: Place) -> None:
+    place.make("install")
+    place.calls()
+    assert place.make("install", "SYSTEM_TORCH=1").returncode == 0
+    assert any("--system-site-packages" in call for call in place.calls())
+    assert place.make("install", "SYSTEM_TORCH=").returncode == 0
+    calls = place.calls()
+    assert any(call.endswith("-m venv .venv") for call in calls) and any("-r requirements.lock" in c for c in calls)
+
+
+@pytest.mark.parametrize(
+    ("environment", "says"), [({"NO_TORCH": "1"}, "has no torch and torchvision"), ({"UNMET": "1"}, "")]
+)
+def test_a_torch_that_is_missing_or_too_old_is_no_installation(
+    place: Place, environment: dict[str, str], says: str
+) -> None:
+    done = place.make("install", "SYSTEM_TORCH=1", **environment)
+    assert done.returncode != 0 and says in done.stderr
+    assert not list(place.folder.glob(".venv/.installed*"))
 
 
 def test_clean_keeps_runs_data_and_environment(place: Place) -> None:

@@ -15,6 +15,7 @@ from hcml.config.evaluation import FeatureConfig, ProbeRun, RetrievalRun
 from hcml.config.network import BackboneConfig, FusionConfig, ModelConfig, MotionConfig, TemporalConfig
 from hcml.config.objectives import ContrastConfig, CurriculumConfig, ObjectiveConfig, ReconstructionConfig
 from hcml.config.runs import FinetuneRun, PretrainRun, RunConfig, TestRun
+from hcml.config.split import Split, science, split_batch
 from hcml.config.training import ComputeConfig, LengthConfig, OptimConfig, Runtime
 
 __all__ = [
@@ -39,8 +40,11 @@ __all__ = [
     "RunConfig",
     "Runtime",
     "SamplingConfig",
+    "Split",
     "TemporalConfig",
     "TestRun",
     "TransformConfig",
+    "science",
+    "split_batch",
     "to_dict",
 ]

@@ -41,7 +41,7 @@ class PretrainRun:
         if self.model.levels == 0:
             raise ConfigError("levels=0 is the plain backbone: it has nothing to pretrain")
         check_clip(self.model, self.sampling, self.transform, "pretrain")
-        _check_contrast(self.model, self.objective)
+        _check_contrast(self.model, self.objective, self.length, "pretrain")
         per_level = self.curriculum.steps_per_level
         if per_level and len(per_level) != self.model.levels:
             raise ConfigError(
@@ -88,7 +88,7 @@ class FinetuneRun:
         if self.auxiliary_weight > 0 and self.model.levels == 0:
             raise ConfigError("finetune.auxiliary_weight > 0 needs levels >= 1: a plain backbone has no motion losses")
         if self.auxiliary_weight > 0 and self.objective is not None:
-            _check_contrast(self.model, self.objective)
+            _check_contrast(self.model, self.objective, self.length, "finetune")
         if not 0 <= self.label_smoothing < 1:
             raise ConfigError(
                 f"finetune.label_smoothing={self.label_smoothing} must be within 0 <= label_smoothing < 1"
@@ -153,7 +153,7 @@ class TestRun:
             )
 
 
-def _check_contrast(model: ModelConfig, objective: ObjectiveConfig) -> None:
+def _check_contrast(model: ModelConfig, objective: ObjectiveConfig, length: LengthConfig, phase: str) -> None:
     """What a prediction of the future needs, in pretraining and as an auxiliary loss alike."""
     contrast = objective.contrast
     if model.levels >= 2 and contrast.weight > 0:
@@ -168,6 +168,12 @@ def _check_contrast(model: ModelConfig, objective: ObjectiveConfig) -> None:
                 f"no query is valid at level {model.levels}: levels <= t <= num_frames - 1 - delta asks for "
                 f"{model.levels} <= t <= {last} (num_frames={model.num_frames}, delta={contrast.delta}); "
                 "use more frames, fewer levels or a smaller delta"
+            )
+        if length.accumulation > 1:
+            raise ConfigError(
+                f"{phase}.length.accumulation={length.accumulation} gives a contrastive loss fewer negatives, those of "
+                f"one forward pass: set {phase}.length.accumulation=1 and use more devices, which share theirs, or a "
+                f"smaller {phase}.length.batch_size"
             )
 
 

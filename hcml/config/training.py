@@ -48,9 +48,15 @@ class LengthConfig:
     epochs: float = 0.0
     batch_size: int = 16
     """Clips of one optimiser step, over all ranks."""
+    micro_batch: int = 0
+    """Clips of one forward pass on one device; 0 = batch_size / (processes x accumulation)."""
+    accumulation: int = 1
+    """Forward passes of a device behind one another whose gradients make one step."""
 
     def __post_init__(self) -> None:
         at_least("batch_size", self.batch_size, 1)
+        at_least("micro_batch", self.micro_batch, 0)
+        at_least("accumulation", self.accumulation, 1)
         at_least("steps", self.steps, 0)
         at_least("epochs", self.epochs, 0)
         if bool(self.steps) == bool(self.epochs):
@@ -76,10 +82,14 @@ class ComputeConfig:
     """Intra-op CPU threads; part of the identity, because sums are split over them."""
     deterministic: str = "warn"
     """off | warn | strict: torch.use_deterministic_algorithms."""
+    bn: str = "local"
+    """What batch normalisation takes its statistics from in training: local (the micro-batch of a device) | sync (those
+    of all devices; GPUs only) | frozen (the running statistics, which stay as they are; weights still learn)."""
 
     def __post_init__(self) -> None:
         choice("compute.precision", self.precision, ("bf16", "fp32"))
         choice("compute.deterministic", self.deterministic, ("off", "warn", "strict"))
+        choice("compute.bn", self.bn, ("local", "sync", "frozen"))
         at_least("compute.threads", self.threads, 1)
 
 

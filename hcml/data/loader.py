@@ -71,14 +71,22 @@ def train_batches(
     total_steps: int,
     workers: int = 0,
     timeout: float = 0.0,
+    rank: int = 0,
+    world_size: int = 1,
 ) -> BatchStream[ClipBatch]:
     """The batches of steps `start_step` .. `total_steps` - 1, equal for every number of `workers` (0 = read here).
+
+    Of several processes, `rank` gets its share of each batch: consecutive clips, in the order of the ranks.
 
     Close the stream, or use it in a `with`. Its iteration raises :class:`LoaderError` after `timeout` seconds
     without a batch (0 = wait for ever) or when a loader process dies, and whatever the dataset raises.
     """
     _check_numbers(batch_size=(batch_size, 1), start_step=(start_step, 0), workers=(workers, 0), timeout=(timeout, 0))
-    tasks = ((step, stream_keys(len(dataset), batch_size, seed, step)) for step in range(start_step, total_steps))
+    if batch_size % world_size:
+        raise ValueError(f"batch_size={batch_size} cannot be shared evenly by world_size={world_size} processes")
+    size = batch_size // world_size
+    own = slice(rank * size, (rank + 1) * size)
+    tasks = ((step, stream_keys(len(dataset), batch_size, seed, step)[own]) for step in range(start_step, total_steps))
     entries = dataset.manifest.entries
     return BatchStream(
         BatchSource(_TrainCollate(dataset, batch_size)),

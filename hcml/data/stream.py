@@ -170,7 +170,7 @@ class BatchStream(Iterator[Batch], Generic[Batch]):
 
 def _set_up_worker(_: int) -> None:
     # A scheduler's signals go to the whole process group; the training process saves and then ends its loaders.
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(number, signal.SIG_IGN)
     torch.set_num_threads(1)
 

@@ -20,7 +20,8 @@ from hcml.objectives.contrastive import (
     rank_positive,
     unit,
 )
-from hcml.objectives.features import effective_rank, feature_std
+from hcml.objectives.features import effective_rank, feature_std, moments, rank_of, std_of
+from hcml.objectives.peers import Peers
 from hcml.objectives.reconstruction import DisplacementHead, Reconstruction, reconstruct
 
 LOGGED_QUERIES = 256
@@ -89,39 +90,65 @@ class SelfSupervision(nn.Module):
         )
         return result, queries
 
-    def forward(self, clip: Tensor, motion: list[Tensor], active_levels: int, generator: torch.Generator) -> Losses:
+    def forward(
+        self,
+        clip: Tensor,
+        motion: list[Tensor],
+        active_levels: int,
+        generator: torch.Generator,
+        peers: Peers | None = None,
+    ) -> Losses:
         """Losses of levels 1..active_levels.
+
+        With `peers`, the contrast is that of the whole batch, the same on all of them, while the reconstruction is of
+        their own clips: its mean over them is that of the batch. Statistics are those of the batch.
 
         Args:
             clip: [B, T, 3, H, W] in [0, 1].
             motion: P_1..P_k, each [B, T-1, D, h_l, w_l].
             active_levels: k.
             generator: CPU generator, seeded from (seed, step), from which queries and keys are drawn.
+            peers: the processes that have the other clips of the batch; None = there are none.
         """
         config = self.objective
+        shared = peers if peers is not None and peers.size > 1 else None
         losses = Losses(clip.new_zeros((), dtype=torch.float32))
         if config.reconstruction.weight:
             level1 = self.reconstruction(clip, motion)
             losses.total = losses.total + config.reconstruction.weight * level1.loss
             losses.terms["reconstruction"] = level1.loss
-            losses.stats["reconstruction_ratio"] = level1.ratio.detach()
+            errors = torch.stack([level1.error, level1.still_error]).detach()
+            error, still_error = errors if shared is None else shared.total(errors)
+            losses.stats["reconstruction_ratio"] = error / still_error
             losses.stats["at_bound"] = level1.at_bound
         if config.contrast.weight:
             for level in range(2, active_levels + 1):
-                self._contrast_level(losses, motion, level, generator)
+                self._contrast_level(losses, motion, level, generator, shared)
         with torch.no_grad():
-            for level in range(1, active_levels + 1):
-                vectors = motion[level - 1].detach().permute(0, 1, 3, 4, 2).flatten(0, 3)
-                losses.stats[f"std_{level}"] = feature_std(vectors)
-                losses.stats[f"rank_{level}"] = effective_rank(vectors)
+            self._spread(losses, [features.detach() for features in motion[:active_levels]], shared)
         return losses
 
-    def _contrast_level(self, losses: Losses, motion: list[Tensor], level: int, generator: torch.Generator) -> None:
+    def _spread(self, losses: Losses, motion: list[Tensor], peers: Peers | None) -> None:
+        vectors = [features.permute(0, 1, 3, 4, 2).flatten(0, 3) for features in motion]
+        dim = vectors[0].shape[1]
+        if peers is not None:
+            found = peers.total(torch.stack([moments(level) for level in vectors]))
+        for index, level in enumerate(vectors):
+            std = feature_std(level) if peers is None else std_of(found[index], dim)
+            rank = effective_rank(level) if peers is None else rank_of(found[index], dim)
+            losses.stats[f"std_{index + 1}"], losses.stats[f"rank_{index + 1}"] = std, rank
+
+    def _contrast_level(
+        self, losses: Losses, motion: list[Tensor], level: int, generator: torch.Generator, peers: Peers | None
+    ) -> None:
         config = self.objective.contrast
         pooled = pool_target(motion[level - 2], *motion[level - 1].shape[-2:])
+        prediction = self.predict(motion[level - 1], level)
+        if peers is not None:  # queries and keys are drawn from all clips, in their order: as one process would
+            pooled, prediction = peers.gather(pooled), peers.gather(prediction)
         drawn = draw_places(pooled, level, config, generator)
         target = unit(pooled)
-        result, queries = self.contrast(self.predict(motion[level - 1], level), target, drawn)
+        result, queries = self.contrast(prediction, target, drawn)
         losses.total = losses.total + config.weight * result.loss
         losses.terms[f"contrast_{level}"] = result.loss
         stats = {

@@ -43,13 +43,14 @@ def seed_everything(seed: int) -> None:
     torch.manual_seed(seed)
 
 
-def step_seed(seed: int, step: int) -> int:
-    """A seed for (seed, step), within 0..2^63-1.
+def step_seed(seed: int, step: int, rank: int = 0) -> int:
+    """A seed for (seed, step), within 0..2^63-1; another one for each rank, where that matters (dropout).
 
     The loop seeds everything anew at each step, so what a step draws (dropout, queries, keys) is a pure function of
     the run's seed and the step: there is no generator state that a checkpoint could miss, or a loader disturb.
     """
-    return int(np.random.SeedSequence([seed, step]).generate_state(1, np.uint64)[0] >> np.uint64(1))
+    entropy = [seed, step, rank] if rank else [seed, step]
+    return int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
 def autocast(device: torch.device, compute: ComputeConfig) -> torch.autocast:

@@ -15,10 +15,13 @@ from hcml.data.loader import train_batches
 from hcml.data.manifest import Data, Manifest
 from hcml.model import HCML, build_model
 from hcml.objectives.curriculum import Turn
+from hcml.objectives.peers import Peers
 from hcml.objectives.self_supervision import Losses, SelfSupervision
 from hcml.training.arithmetic import autocast, pick_device, place_module, set_up
+from hcml.training.collectives import hold_statistics, synchronise_batchnorm
 from hcml.training.costs import gmacs, num_parameters, peak_memory_mb
-from hcml.training.loop import Batch, OnStep, train_loop
+from hcml.training.distributed import World
+from hcml.training.loop import Batch, OnStep, share_of, train_loop
 from hcml.training.pretrain import training_report
 from hcml.training.transfer import build_without_weights, check_same_model, load_model, read_weights, save_weights
 from hcml.weights import file_sha256
@@ -40,9 +43,15 @@ class FinetuneTask:
     label = "finetune"
 
     def __init__(
-        self, model: HCML, heads: SelfSupervision | None, config: FinetuneRun, allowed: Tensor, total_steps: int
+        self,
+        model: HCML,
+        heads: SelfSupervision | None,
+        config: FinetuneRun,
+        allowed: Tensor,
+        total_steps: int,
+        peers: Peers | None = None,
     ) -> None:
-        self.model, self.heads, self.config = model, heads, config
+        self.model, self.heads, self.config, self.peers = model, heads, config, peers
         parts: dict[str, nn.Module] = {"model": model}
         if heads is not None:
             parts["heads"] = heads
@@ -56,6 +65,8 @@ class FinetuneTask:
 
     def begin(self, turn: Turn) -> None:
         self.modules.requires_grad_(True).train()
+        if self.config.compute.bn == "frozen":
+            hold_statistics(self.modules)
 
     def losses(self, clip: Tensor, batch: Batch, turn: Turn, generator: torch.Generator) -> Losses:
         with autocast(self.device, self.config.compute):
@@ -67,7 +78,8 @@ class FinetuneTask:
             top1 = 100 * (masked.argmax(1) == label).float().mean()
         losses = Losses(loss, {"classification": loss}, {"top1": top1})
         if self.heads is not None:
-            extra = self.heads(clip, [features.float() for features in motion], turn.active_levels, generator)
+            features = [level.float() for level in motion]
+            extra = self.heads(clip, features, turn.active_levels, generator, self.peers)
             losses.total = loss + self.config.auxiliary_weight * extra.total
             losses.terms.update(extra.terms)
             losses.stats.update(extra.stats)
@@ -114,18 +126,23 @@ def run_finetune(
     runtime: Runtime,
     parent: Path | None = None,
     on_step: OnStep | None = None,
+    world: World | None = None,
 ) -> dict[str, Any]:
     """Fine-tune (or go on) in ``folder`` and write ``weights.pt``.
 
     Args:
         parent: ``weights.pt`` of a pretraining run; needed with ``init=run``, refused otherwise.
         on_step: called after each step with (finished, total).
+        world: this process among those that share each batch; the first alone writes.
 
-    Returns JSON-able metrics: last training losses and top-1 in ``train``, ``alarms``, ``unreadable``, ``costs``.
+    Returns JSON-able metrics ({} but from the first process): last training losses and top-1 in ``train``,
+    ``alarms``, ``unreadable``, ``costs``.
     Raises ConfigError, CheckpointError when the parent does not fit 100 %, and what the loop raises.
     """
+    world = world or World()
     set_up(config.compute, config.seed)
     device = pick_device(runtime)
+    share = share_of(config, world, device)
     check_labels(data.train, config.model.num_classes, config.within_group)
     if (config.init == "run") != (parent is not None):
         raise ConfigError(
@@ -133,7 +150,7 @@ def run_finetune(
             if parent is None
             else f"init={config.init} does not read {parent}: set init=run"
         )
-    identity = {"config": to_dict(config), "train_manifest": data.train.content_hash(), "parent_sha256": ""}
+    identity = {"config": share.identity(config), "train_manifest": data.train.content_hash(), "parent_sha256": ""}
     payload = None
     if parent is None:
         model = build_model(config.model)
@@ -151,14 +168,24 @@ def run_finetune(
     place_module(model, device, config.compute)
     length = config.length
     total = length.total_steps(len(data.train.healthy().entries))
-    task = FinetuneTask(model, heads, config, group_mask(data.train), total)
+    task = FinetuneTask(model, heads, config, group_mask(data.train), total, share.group)
+    if config.compute.bn == "sync":
+        synchronise_batchnorm(task.modules, share.group)
     clips = ClipDataset(data.train, config.sampling, config.transform, config.benchmark.decoder, config.seed)
     tally = train_loop(
         task,
         lambda start: train_batches(
-            clips, length.batch_size, config.seed, start, total, runtime.workers, runtime.loader_timeout
+            clips,
+            length.batch_size,
+            config.seed,
+            start,
+            total,
+            runtime.workers,
+            runtime.loader_timeout,
+            world.rank,
+            world.size,
         ),
-        batch_size=length.batch_size,
+        share=share,
         optim=config.optim,
         compute=config.compute,
         runtime=runtime,
@@ -167,6 +194,8 @@ def run_finetune(
         identity=identity,
         on_step=on_step,
     )
+    if not world.first:
+        return {}
     save_weights(folder, model, to_dict(config), tally.step, parent=payload, train=data.train)
     return {
         "metrics": {f"train_{name}": tally.last[name] for name in ("loss", "top1") if name in tally.last},

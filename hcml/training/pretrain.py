@@ -17,11 +17,14 @@ from hcml.data.loader import train_batches
 from hcml.data.manifest import Data
 from hcml.model import HCML, build_model
 from hcml.objectives.curriculum import Turn, turns
+from hcml.objectives.peers import Peers
 from hcml.objectives.self_supervision import Losses, SelfSupervision
 from hcml.training.arithmetic import autocast, pick_device, place_module, set_up
+from hcml.training.collectives import hold_statistics, synchronise_batchnorm
 from hcml.training.costs import gmacs, num_parameters, peak_memory_mb
+from hcml.training.distributed import World
 from hcml.training.held_out import MotionField, measure_held_out
-from hcml.training.loop import Batch, OnStep, train_loop
+from hcml.training.loop import Batch, OnStep, share_of, train_loop
 from hcml.training.tally import Tally
 from hcml.training.transfer import save_weights
 
@@ -36,8 +39,10 @@ class PretrainTask:
 
     label = "pretrain"
 
-    def __init__(self, model: HCML, heads: SelfSupervision, config: PretrainRun, total_steps: int) -> None:
-        self.model, self.heads, self.config = model, heads, config
+    def __init__(
+        self, model: HCML, heads: SelfSupervision, config: PretrainRun, total_steps: int, peers: Peers | None = None
+    ) -> None:
+        self.model, self.heads, self.config, self.peers = model, heads, config, peers
         self.modules: nn.Module = nn.ModuleDict({"model": model, "heads": heads})
         self.device = next(model.parameters()).device
         self.turns = turns(config.curriculum, config.model.levels, total_steps)
@@ -70,12 +75,14 @@ class PretrainTask:
         self.modules.train()
         if self.config.train == "motion":
             self.model.backbone.eval()
+        if self.config.compute.bn == "frozen":
+            hold_statistics(self.modules)
         freeze_statistics(self.modules)
 
     def losses(self, clip: Tensor, batch: Batch, turn: Turn, generator: torch.Generator) -> Losses:
         with autocast(self.device, self.config.compute):
             motion = self.model(clip, active_levels=turn.active_levels, classify=False).motion
-        return self.heads(clip, [features.float() for features in motion], turn.active_levels, generator)
+        return self.heads(clip, [features.float() for features in motion], turn.active_levels, generator, self.peers)
 
 
 def freeze_statistics(module: nn.Module) -> None:
@@ -93,41 +100,58 @@ def run_pretrain(
     runtime: Runtime,
     motion_field: MotionField | None = None,
     on_step: OnStep | None = None,
+    world: World | None = None,
 ) -> dict[str, Any]:
     """Pretrain (or go on pretraining) in ``folder``, write ``weights.pt``, and measure on held-out videos.
 
     Args:
         motion_field: true displacements of the benchmark's videos, where it has them, for the end-point error.
         on_step: called after each step with (finished, total).
+        world: this process among those that share each batch; the first alone writes.
 
-    Returns JSON-able metrics: held-out figures in ``metrics`` and ``groups``, last training losses in ``train``,
-    ``alarms``, ``unreadable``, ``costs``. Raises what :func:`hcml.training.loop.train_loop` raises, and ConfigError.
+    Returns JSON-able metrics ({} but from the first process): held-out figures in ``metrics`` and ``groups``, last
+    training losses in ``train``, ``alarms``, ``unreadable``, ``costs``. Raises what
+    :func:`hcml.training.loop.train_loop` raises, and ConfigError.
     """
+    world = world or World()
     set_up(config.compute, config.seed)
     device = pick_device(runtime)
+    share = share_of(config, world, device)
     model = build_model(config.model)
     sizes = model.backbone.map_sizes(config.model.input_size)[: config.model.levels]
     heads = SelfSupervision(config.model, config.objective, sizes)
     place_module(model, device, config.compute)
     place_module(heads, device, config.compute)
     length = config.length
-    task = PretrainTask(model, heads, config, length.total_steps(len(data.train.healthy().entries)))
+    task = PretrainTask(model, heads, config, length.total_steps(len(data.train.healthy().entries)), share.group)
+    if config.compute.bn == "sync":
+        synchronise_batchnorm(task.modules, share.group)
     clips = ClipDataset(data.train, config.sampling, config.transform, config.benchmark.decoder, config.seed)
     total = task.turns[-1].end
     tally = train_loop(
         task,
         lambda start: train_batches(
-            clips, length.batch_size, config.seed, start, total, runtime.workers, runtime.loader_timeout
+            clips,
+            length.batch_size,
+            config.seed,
+            start,
+            total,
+            runtime.workers,
+            runtime.loader_timeout,
+            world.rank,
+            world.size,
         ),
-        batch_size=length.batch_size,
+        share=share,
         optim=config.optim,
         compute=config.compute,
         runtime=runtime,
         seed=config.seed,
         folder=folder,
-        identity={"config": to_dict(config), "train_manifest": data.train.content_hash()},
+        identity={"config": share.identity(config), "train_manifest": data.train.content_hash()},
         on_step=on_step,
     )
+    if not world.first:
+        return {}
     save_weights(folder, model, to_dict(config), tally.step, heads, train=data.train)
     task.modules.requires_grad_(False).eval()
     levels = config.model.levels

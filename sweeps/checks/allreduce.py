@@ -103,18 +103,18 @@ def one_process(rank: int, size: int, meet: str) -> float:
         dist.destroy_process_group()
 
 
-def measure(device: object, rank: int, size: int) -> float:
-    """The sum over the default process group: checked, then timed (GB/s of one process's tensor)."""
+def measure(device: object, rank: int, size: int, group: object = None) -> float:
+    """The sum over a process group (None = the default one): checked, then timed (GB/s of one process's tensor)."""
     import torch
     import torch.distributed as dist
 
     values = torch.full((BYTES // 4,), float(rank + 1), device=device)  # type: ignore[arg-type]
-    dist.all_reduce(values)
+    dist.all_reduce(values, group=group)
     if not bool((values == size * (size + 1) / 2).all()):
         raise RuntimeError(f"the sum over {size} processes is wrong")
     began = time.perf_counter()
     for _ in range(ROUNDS):
-        dist.all_reduce(values)
+        dist.all_reduce(values, group=group)
     float(values[0])  # waits for the GPU
     return ROUNDS * BYTES / (time.perf_counter() - began) / 1e9
 

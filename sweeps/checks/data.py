@@ -37,7 +37,9 @@ def data_sets(site: Site) -> Iterator[Finding]:
         for version, split in wanted:
             if not Layout(root, version).manifest(split, SUBSETS[0]).is_file():
                 text = f"copy {version}, split {split} is not prepared in {root}"
-                remedy = f"{prepare_command(data, root, version)} --split {split}; or say where it is: paths.data.{name}"
+                remedy = (
+                    f"{prepare_command(data, root, version)} --split {split}; or say where it is: paths.data.{name}"
+                )
                 yield problem(name, text, remedy)
         if not lines and not wanted:
             absent.append(f"{name} ({root}{'' if root.is_dir() else ', which is no folder'})")

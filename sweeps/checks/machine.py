@@ -18,7 +18,7 @@ PREFETCH = 2
 
 
 def processors(settings: Mapping[str, Any], tasks: int, there: int = 0) -> Iterator[Finding]:
-    """`tasks` processes of a run on one node with `there` processors (0 = those of this process)."""
+    """`tasks` processes of a run with `there` processors between them (0 = those of this process)."""
     workers, threads = settings["runtime"]["workers"], settings["compute"]["threads"]
     have, wanted = there or cores(), tasks * (workers + threads)
     text = f"{have} processors, {tasks} x ({workers} loader processes + {threads} threads) are configured"

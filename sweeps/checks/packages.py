@@ -22,7 +22,9 @@ OWN = ("torch", "torchvision", "triton", "torchcodec")
 def python(root: Path = ROOT) -> Iterator[Finding]:
     """Version and place of the interpreter."""
     text = f"{platform.python_version()} at {sys.executable}"
-    wanted = SpecifierSet(tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]["requires-python"])
+    wanted = SpecifierSet(
+        tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]["requires-python"]
+    )
     if platform.python_version() in wanted:
         yield ok("python", text)
     else:
@@ -64,6 +66,13 @@ def unmet(root: Path = ROOT) -> Iterator[str]:
             yield f"{requirement.name} {version} does not fit {requirement.specifier}"
 
 
+def main() -> int:
+    """`python -m sweeps.checks.packages`: what `make install SYSTEM_TORCH=1` ends with; 1 = something does not fit."""
+    found = [*python(), *packages()]
+    print("\n".join(str(finding) for finding in found))
+    return int(any(finding.level == "problem" for finding in found))
+
+
 def read_lock(path: Path) -> dict[str, str]:
     """Package -> version."""
     lines = (line.strip() for line in path.read_text(encoding="utf-8").splitlines())
@@ -77,3 +86,7 @@ def installed(name: str) -> str:
         return importlib.metadata.version(name).partition("+")[0]
     except importlib.metadata.PackageNotFoundError:
         return ""
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sweeps.cache import cache_environment
+from sweeps.launchers import Request, request_of
 from sweeps.schema import DataPaths
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
@@ -23,7 +24,11 @@ class Site:
 
     all_settings: tuple[Mapping[str, Any], ...]
     typed: tuple[str, ...] = ()
-    launcher: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def launcher(self) -> Mapping[str, Any]:
+        launcher: Mapping[str, Any] = self.settings["launcher"]
+        return launcher
 
     @property
     def settings(self) -> Mapping[str, Any]:
@@ -52,10 +57,17 @@ class Site:
         return max(1, int(self.launcher.get("tasks_per_node") or 1))
 
     def requests(self) -> dict[str, dict[str, Any]]:
-        """What is asked of SLURM: '' -> the keys of all phases; phase -> the same with its own in `launcher.phases`."""
+        """What is asked for: '' -> the keys of all phases; a phase that has its own -> these in place of them."""
         base = {key: value for key, value in self.launcher.items() if key != "phases"}
-        phases = self.launcher.get("phases") or {}
-        return {"": base, **{phase: base | dict(own or {}) for phase, own in phases.items()}}
+        found = {"": base}
+        for phase, values in self.launcher["phases"].items():
+            own = {key: value for key, value in values.items() if value is not None}
+            found |= {phase: base | own} if own else {}
+        return found
+
+    def request(self, phase: str) -> Request:
+        """What a run of a phase asks for. Raises ConfigError."""
+        return request_of(self.settings, phase)
 
 
 def read_site(arguments: Sequence[str]) -> Site:
@@ -73,7 +85,7 @@ def read_site(arguments: Sequence[str]) -> Site:
         for overrides in variants(arguments):
             found.append(OmegaConf.to_container(compose("config", overrides=overrides), resolve=True))
     settings: tuple[Any, ...] = tuple(found)
-    return Site(settings, tuple(arguments), settings[0].get("launcher") or {})
+    return Site(settings, tuple(arguments))
 
 
 def variants(arguments: Sequence[str]) -> Iterator[list[str]]:

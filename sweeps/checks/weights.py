@@ -1,4 +1,4 @@
-"""`python -m sweeps.checks.weights NAME PRETRAINED`: are the image weights of a backbone here, whole, without network?"""
+"""`python -m sweeps.checks.weights NAME PRETRAINED`: are the weights of a backbone here, whole, offline?"""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def offline(site: Site, needed: bool) -> Finding:
         return warning(name, f"{text}; but {other}={os.environ[other]} goes before paths.cache", f"unset {other}")
     if needed and site.slurm and not is_offline:
         remedy = (
-            'on nodes without network: launcher.setup=["export HF_HUB_OFFLINE=1"], else each process waits for most of a '
+            'nodes without network: launcher.setup=["export HF_HUB_OFFLINE=1"], else each process waits for most of a '
             "minute when a file is missing"
         )
         return warning(name, text, remedy)

@@ -55,15 +55,17 @@ class SlurmExecutor:
                 self.report(
                     f"{len(self.waiting)} runs found no room in the queue: type the command again when there is some"
                 )
+            return {
+                run_id: Outcome("queued") if entry.execute else Outcome("skipped", entry.state)
+                for run_id, entry in entries.items()
+            }
         try:
-            rows = self._watch(plan) if not self.left else self._rows(self._queue())
+            rows = self._watch(plan)
         except Left:
             self.left, rows = "interrupted", self._rows(self._queue())
         outcomes = {row.run_id: _outcome(row) for row in rows}
         return {
-            run_id: outcomes[run_id]
-            if entry.execute or entry.state in ("queued", "running")
-            else Outcome("skipped", entry.state)
+            run_id: outcomes[run_id] if _concerns(entry) else Outcome("skipped", entry.state)
             for run_id, entry in entries.items()
         }
 
@@ -77,12 +79,19 @@ class SlurmExecutor:
         alive = jobs_in_queue(self.site.root)
         queued = {e.run.run_id: alive[f] for e in plan.entries if (f := self._folder(e.run)) in alive}
         pending = {run.run_id for run in self.waiting}
-        ready: list[PlannedRun] = []
+        ready: dict[str, PlannedRun] = {}
         for run in self.waiting:
-            coming = run.parent in queued or run.parent in {r.run_id for r in ready}
+            coming = run.parent in queued or run.parent in ready
             if run.parent is None or coming or (run.parent not in pending and self._done(plan, run.parent)):
-                ready.append(run)
-        done = submit_runs(ready, self._folder, lambda run: self.requests[run.run_id], queued, self.site, self.report)
+                ready[run.run_id] = run
+        done = submit_runs(
+            list(ready.values()),
+            self._folder,
+            lambda run: self.requests[run.run_id],
+            queued,
+            self.site,
+            self.report,
+        )
         self.waiting = [run for run in self.waiting if run.run_id not in done]
 
     def _done(self, plan: Plan, run_id: str) -> bool:
@@ -103,7 +112,7 @@ class SlurmExecutor:
         return overview.rows(self.site.root, self.sweep, jobs, queue.ended, time.time())
 
     def _watch(self, plan: Plan) -> list[overview.Row]:
-        waiting_for = {e.run.run_id for e in plan.entries if e.execute or e.state in ("queued", "running")}
+        waiting_for = {entry.run.run_id for entry in plan.entries if _concerns(entry)}
         with _Leaving() as leaving, overview.Live() as live:
             while True:
                 jobs = self._queue()
@@ -111,14 +120,20 @@ class SlurmExecutor:
                 live.show(rows)
                 left = [row for row in rows if row.run_id in waiting_for and row.state not in overview.TERMINAL]
                 submitted = {row.run_id for row in left} - {run.run_id for run in self.waiting}
-                if jobs is not None and not submitted:
-                    before = len(self.waiting)
-                    self._submit_more(plan)
-                    if len(self.waiting) == before:  # nothing runs, and nothing can be submitted
-                        return rows
-                elif jobs is not None and self.waiting:
-                    self._submit_more(plan)
+                before = len(self.waiting)
+                if jobs is not None and self.waiting:
+                    try:
+                        self._submit_more(plan)
+                    except queue.SchedulerError as error:
+                        log.warning("%s", error)  # tried again at the next look, while anything is in the queue
+                if jobs is not None and not submitted and len(self.waiting) == before:
+                    return rows  # nothing is in the queue, and nothing can be added to it
                 leaving.wait(float(self.site.launcher["poll_s"]))
+
+
+def _concerns(entry: Entry) -> bool:
+    """Whether a sweep waits for a run: it executes it, or somebody else is about to."""
+    return entry.execute or entry.state in ("queued", "running")
 
 
 def _outcome(row: overview.Row) -> Outcome:

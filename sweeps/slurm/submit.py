@@ -22,13 +22,16 @@ from sweeps.sweep_file import SUBMISSIONS, Submission
 RESUBMIT = ("MaxSubmit", "QOSMax", "AssocMax", "AssocGrp", "QOSGrp", "Job violates accounting", "temporarily unable")
 """What sbatch says when there is no room for more jobs at present."""
 
+TASK = "sweeps.slurm.task"
+"""What a job's tasks run."""
+
 
 class NoRoom(SchedulerError):
     """The site's limit of submitted jobs is reached; later there will be room."""
 
 
-def script(root: Path, submission: Submission, array_parallelism: int) -> str:
-    """The text of the sbatch script.
+def script(root: Path, submission: Submission, array_parallelism: int, module: str = TASK) -> str:
+    """The text of the sbatch script, whose tasks run `module` with the submission's file.
 
     Raises :class:`ConfigError` for values that submitit or a job's file names do not take, SchedulerError where
     SLURM's commands are missing.
@@ -77,18 +80,18 @@ def script(root: Path, submission: Submission, array_parallelism: int) -> str:
         raise ConfigError(f"launcher: {error}") from error
     executor.parameters["map_count"] = len(submission.tasks)  # names the logs by array and element
     file = shlex.quote(str(folder / "submission.json"))
-    return executor._make_submission_file_text(f"{python} -u -P -m sweeps.slurm.task {file}", submission.submission)
+    return executor._make_submission_file_text(f"{python} -u -P -m {module} {file}", submission.submission)
 
 
 def value_given(value: Any) -> bool:
     return value is not None and value != [] and value != {}
 
 
-def sbatch(root: Path, submission: Submission, array_parallelism: int) -> str:
+def sbatch(root: Path, submission: Submission, array_parallelism: int, module: str = TASK) -> str:
     """Submit; returns SLURM's number of the array job. Raises NoRoom, SchedulerError and ConfigError."""
     folder = root / SUBMISSIONS / submission.submission
     path = folder / "script.sh"
-    text = script(root, submission, array_parallelism)
+    text = script(root, submission, array_parallelism, module)
     with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
         file.write(text)
     done = run_command(

@@ -42,7 +42,8 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:  # asked to stop before the run had begun to listen
         from sweeps import job
 
-        (job_id, restarts), code, rank = job.scheduler_job(), job.PREEMPTED, int(os.environ.get("RANK", "0"))
+        (job_id, restarts), code = job.scheduler_job(), job.PREEMPTED
+        rank = int(os.environ.get("SLURM_PROCID", "0"))
     if code == job.PREEMPTED and rank == 0:
         for number in (signal.SIGTERM, signal.SIGUSR2):  # what comes now ends what has nothing more to save
             signal.signal(number, lambda *_: os._exit(job.PREEMPTED))
@@ -97,7 +98,7 @@ def _give_up(folder: Path, submission: Submission, restarts: int, why: str) -> i
         f"from the checkpoint, with launcher.max_requeues above {submission.max_requeues}"
     )
     print(message, file=sys.stderr, flush=True)
-    if int(os.environ.get("RANK", "0")) == 0:
+    if int(os.environ.get("SLURM_PROCID", "0")) == 0:
         Assignment(folder).close("failed", message)
     return FAILED
 

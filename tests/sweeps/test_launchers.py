@@ -9,7 +9,7 @@ from hydra.errors import ConfigCompositionException
 from hydra_plugins.hydra_submitit_launcher.config import SlurmQueueConf
 
 from hcml.config import ConfigError
-from sweeps.launchers import RESOURCES, LauncherConfig, Request, check_launcher, request_of
+from sweeps.launchers import RESOURCES, LauncherConfig, Request, check_launcher, request_of, worlds_of
 
 
 def test_the_keys_of_the_stock_launcher_keep_their_names():
@@ -27,6 +27,14 @@ def test_a_phase_may_ask_for_something_else(settings):
     assert (pretrain.world, pretrain.gpus) == (16, 16)
     assert (test.world, test.gpus) == (1, 1)
     assert request_of(given, "finetune") == pretrain != test
+
+
+def test_runs_that_nothing_can_share_are_one_process(settings):
+    given = settings("launcher=slurm", "launcher.nodes=2", "launcher.tasks_per_node=4", "launcher.gpus_per_node=4")
+    assert worlds_of(given) == {"pretrain": 8, "finetune": 8, "test": 8, "probe": 1, "retrieval": 1}
+    assert request_of(given, "probe").gpus == 1
+    with pytest.raises(ConfigError, match="probe runs are one process"):
+        request_of(settings("launcher.phases.probe.tasks_per_node=2"), "probe")
 
 
 def test_cpus_are_those_that_the_run_uses(settings):

@@ -105,3 +105,35 @@ def test_write_json_leaves_the_old_file_when_it_fails(tmp_path):
         write_json(tmp_path / "a.json", {"a": object()})
     assert (tmp_path / "a.json").read_text() == '{\n "a": 1\n}\n'
     assert os.listdir(tmp_path) == ["a.json"]
+
+
+EARLIER = """
+import sys
+from pathlib import Path
+from sweeps.lock import FolderLock
+with FolderLock(Path(sys.argv[1]), heartbeat=0.2, job="86_3", restarts=0):
+    print("in", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_an_earlier_start_of_the_same_job_is_ended_and_waited_for(tmp_path):
+    """On a node that the scheduler has lost the process may go on: no two of them ever work at the same time."""
+    earlier = subprocess.Popen(
+        [sys.executable, "-c", EARLIER, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert earlier.stdout.readline() == "in\n"
+    for job, restarts in (("86_3", 0), ("86_4", 1), ("", 5)):  # itself, another job, no job at all
+        with pytest.raises(Locked), FolderLock(tmp_path, job=job, restarts=restarts):
+            raise AssertionError("entered a locked folder")
+    with FolderLock(tmp_path, job="86_3", restarts=1):
+        assert earlier.poll() == 74
+    earlier.communicate()
+
+
+def test_an_earlier_start_on_another_host_is_given_two_heartbeats(tmp_path):
+    write_json(tmp_path / "lock.json", owner(host="elsewhere", heartbeat=0.2, job="86_3", restarts=0))
+    began = time.monotonic()
+    with FolderLock(tmp_path, job="86_3", restarts=2) as lock:
+        assert time.monotonic() - began >= 0.4
+        assert read_owner(lock.path)["restarts"] == 2

@@ -8,12 +8,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from hcml.config import ComputeConfig, OptimConfig, Runtime
+from hcml.config import ComputeConfig, OptimConfig, Runtime, Split
 from hcml.objectives.curriculum import Turn
 from hcml.objectives.self_supervision import Losses
 from hcml.training.checkpoint import CheckpointError, load_latest
+from hcml.training.collectives import Group
+from hcml.training.distributed import World
 from hcml.training.journal import read_journal
-from hcml.training.loop import NonFiniteLoss, train_loop
+from hcml.training.loop import NonFiniteLoss, Share, train_loop
 from hcml.training.preemption import Preempted
 from hcml.training.tally import Tally, UnreadableVideos
 
@@ -81,7 +83,7 @@ def train(task: ToyTask, folder: Path, **changes: Any) -> tuple[Tally, list[Stre
         return streams[-1]
 
     arguments: dict[str, Any] = {
-        "batch_size": 2,
+        "share": Share(Group(World(), torch.device("cpu")), Split(2, 1), 2),
         "optim": OptimConfig(lr=0.1, warmup=0.5),
         "compute": ComputeConfig(),
         "runtime": Runtime(log_every=3, save_every=4),
