@@ -142,7 +142,7 @@ class Live:
             from rich.live import Live as RichLive
 
             self._console: Console = Console(file=self.stream, highlight=False)
-            self._live = RichLive(console=self._console, auto_refresh=False, transient=False, redirect_stderr=False)
+            self._live = RichLive(console=self._console, auto_refresh=False)
             self._live.__enter__()
         return self
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sweeps.live import Live, render
+from sweeps.live import Live, render, summary
 from sweeps.states import BAD, STATES, TERMINAL, Evidence, Row, decide
 from sweeps.sweep_file import SUBMISSIONS, Submission, submissions
 from sweeps.traces import Traces, find_folders, last_lines, last_metrics, number, printable, read_traces, unix_time
@@ -18,7 +18,7 @@ from sweeps.traces import Traces, find_folders, last_lines, last_metrics, number
 if TYPE_CHECKING:
     from sweeps.slurm.queue import EndedJob, QueuedJob
 
-__all__ = ["BAD", "STATES", "TERMINAL", "Live", "Row", "render", "rows"]
+__all__ = ["BAD", "STATES", "TERMINAL", "Live", "Row", "printable", "render", "rows", "summary"]
 
 Accounting = Callable[[list[str]], "dict[str, EndedJob]"]
 Key = tuple[str, str]
