@@ -97,6 +97,16 @@ def test_numbers_of_a_run(sweep: Sweep) -> None:
     assert (row.clips_per_second, row.seconds_left, row.node, row.job) == (8.0, 60.0, "n3", "86_0")
 
 
+def test_a_run_that_stands_still_while_its_heart_beats(sweep: Sweep) -> None:
+    folder = sweep.write(0, "running", lock=True)
+    (folder / "metrics.jsonl").write_text('{"step": 40}\n')
+    for age, said in ((60, ""), (2400, "no step logged for 40 min: does it hang?")):
+        os.utime(folder / "metrics.jsonl", (NOW - age, NOW - age))
+        assert sweep.rows()[0].message == said
+    sweep.write(0, "running", step=80)  # all steps done: it measures what it has learned
+    assert sweep.rows()[0].message == ""
+
+
 def test_time_left_of_a_phase_without_metrics_is_the_plans(sweep: Sweep) -> None:
     sweep.write(2, "running", lock=True, step=20)
     assert sweep.rows()[2].seconds_left == 75.0
