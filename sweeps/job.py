@@ -17,6 +17,7 @@ import shutil
 import signal
 import socket
 import sys
+import threading
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -66,6 +67,7 @@ class Assignment:
         self.store = Store(folder.parents[1])
         self.step = self.total_steps = 0
         self.job, self.restarts = scheduler_job()
+        self._writing, self._ended = threading.Lock(), False
 
     def count(self, step: int, total_steps: int) -> None:
         """Called after each step; the heartbeat writes the numbers into status.json."""
@@ -122,6 +124,14 @@ class Assignment:
         raise FolderError(f"the ancestor {run_id[:12]} of {self.folder.name} is not in {self.store.root}")
 
     def write_status(self, state: str, message: str = "") -> None:
+        """Once another state than `running` is written it stays: the heartbeat may be late, and would take it back."""
+        with self._writing:
+            if state == "running" and self._ended:
+                return
+            self._ended = self._ended or state != "running"
+            self._write_status(state, message)
+
+    def _write_status(self, state: str, message: str) -> None:
         status = {
             "state": state,
             "step": self.step,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import nn
@@ -33,7 +34,21 @@ def build_optimizer(named_parameters: Iterable[tuple[str, nn.Parameter]], config
         raise ValueError("no parameter is trained: nothing to optimise")
     if config.name == "adamw":
         return torch.optim.AdamW(groups, lr=config.lr, fused=True)
-    return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum, nesterov=config.momentum > 0, fused=True)
+    sgd = torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum, nesterov=config.momentum > 0, fused=True)
+    if config.momentum:
+        sgd.register_step_pre_hook(_start_momentum)
+    return sgd
+
+
+def _start_momentum(optimizer: torch.optim.Optimizer, *_: Any) -> None:
+    """torch's fused SGD fails when some parameters have a momentum and others, which a new turn has unfrozen, have
+    none yet. Zero is what it starts from."""
+    for group in optimizer.param_groups:
+        trained = [p for p in group["params"] if p.grad is not None]
+        fresh = [p for p in trained if optimizer.state[p].get("momentum_buffer") is None]
+        if len(fresh) < len(trained):
+            for parameter in fresh:
+                optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
 
 
 def lr_at(step: int, steps: int, config: OptimConfig) -> float:

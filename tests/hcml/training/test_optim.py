@@ -52,3 +52,14 @@ def test_parameters_without_gradient_are_left_alone(name: str) -> None:
 def test_nothing_to_train_is_an_error() -> None:
     with pytest.raises(ValueError, match="nothing to optimise"):
         build_optimizer([], OptimConfig())
+
+
+def test_sgd_takes_up_parameters_that_a_later_turn_unfreezes() -> None:
+    early, late = (nn.Parameter(torch.ones(2, 2)) for _ in range(2))
+    optimizer = build_optimizer([("early", early), ("late", late)], OptimConfig(name="sgd", lr=0.1, weight_decay=0.0))
+    early.grad = torch.ones(2, 2)
+    optimizer.step()
+    late.grad = torch.ones(2, 2)
+    optimizer.step()
+    assert torch.allclose(late, torch.full((2, 2), 1 - 0.1 * 1.9))  # Nesterov's first step: g + momentum * g
+    assert torch.allclose(early, torch.full((2, 2), 1 - 0.1 * 1.9 - 0.1 * (1 + 0.9 * 1.9)))
