@@ -3,8 +3,9 @@
 The folder's config.json says everything; status.json tells how it went, and so does the exit code: 0 done, 1 failed,
 2 the folder cannot be used, 73 another process is in it, 74 it was taken over, 75 preempted (start it again to go on).
 
-A test can be shared by several processes: `torchrun --nproc-per-node 3 -m sweeps.job FOLDER`. The first of them holds
-the folder and writes; the predictions are the same for any number.
+A training or a test can be shared by several processes: `torchrun --nproc-per-node 3 -m sweeps.job FOLDER`, or a
+launcher's RANK, WORLD_SIZE, LOCAL_RANK and HCML_RENDEZVOUS (hcml/training/rendezvous.py). The first of them holds the
+folder and writes. All end together, and none with 0 unless the run is done.
 """
 
 from __future__ import annotations
@@ -23,25 +24,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hcml.config import (
-    BenchmarkConfig,
-    ConfigError,
-    FinetuneRun,
-    PretrainRun,
-    ProbeRun,
-    RetrievalRun,
-    RunConfig,
-    Runtime,
-)
+from hcml.config import BenchmarkConfig, ConfigError, RunConfig, Runtime
 from sweeps.freeze import run_from_dict, runtime_from_dict
 from sweeps.identity import file_hash
-from sweeps.leaks import check_leaks, trained_on
+from sweeps.leaks import trained_on
 from sweeps.lock import FolderLock, Locked, write_json
-from sweeps.provenance import ROOT, environment, fingerprint
 from sweeps.store import FolderError, Store, now, read_json
+from sweeps.work import carry_out
 
 if TYPE_CHECKING:
-    from hcml.training.distributed import World
+    from hcml.training.watcher import Failure
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +59,10 @@ class Assignment:
         self.store = Store(folder.parents[1])
         self.step = self.total_steps = 0
         self.job, self.restarts = scheduler_job()
-        self._writing, self._ended = threading.Lock(), False
+        # of the first process, which comes to the others when it has the folder
+        self.patience = float(os.environ.get("HCML_LOCK_WAIT", LOCK_WAIT))
+        self._writing = threading.Lock()
+        self._ended = False
 
     def count(self, step: int, total_steps: int) -> None:
         """Called after each step; the heartbeat writes the numbers into status.json."""
@@ -124,11 +119,11 @@ class Assignment:
         raise FolderError(f"the ancestor {run_id[:12]} of {self.folder.name} is not in {self.store.root}")
 
     def write_status(self, state: str, message: str = "") -> None:
-        """Once another state than `running` is written it stays: the heartbeat may be late, and would take it back."""
+        """Say how the run is. Behind any other state there is no `running`: a late heartbeat says nothing any more."""
         with self._writing:
-            if state == "running" and self._ended:
+            if self._ended and state == "running":
                 return
-            self._ended = self._ended or state != "running"
+            self._ended = state != "running"
             self._write_status(state, message)
 
     def _write_status(self, state: str, message: str) -> None:
@@ -144,6 +139,15 @@ class Assignment:
             "restarts": self.restarts,
         }
         write_json(self.folder / "status.json", status)
+
+    def abandon(self, failure: Failure) -> int:
+        """Another process of this run has ended, and our main thread waits for it in a collective: leave its traceback
+        where ours would be. Returns the exit code; nothing of this process runs on."""
+        log.error("%s", failure.text)
+        state, code = ("preempted", PREEMPTED) if failure.interrupted else ("failed", FAILED)
+        if int(os.environ.get("RANK", "0")) == 0:
+            self.close(state, failure.summary)
+        return code
 
     def close(self, state: str, message: str = "") -> None:
         """The last status of a run that did not finish. On a full disk the one before stays: the run then counts as
@@ -166,38 +170,50 @@ def main(arguments: list[str] | None = None, work: Work | None = None) -> int:
         print(error, file=sys.stderr)
         return UNUSABLE
     rank, size = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
-    if size > 1 and job.config.phase != "test":
+    if size > 1 and job.config.phase in ("probe", "retrieval"):
         print(
-            f"WORLD_SIZE={size}: only tests can be shared by several processes, this is a {job.config.phase} run; "
-            "start it as one process (python -m sweeps.job FOLDER)",
+            f"WORLD_SIZE={size}: only trainings and tests can be shared by several processes, this is a "
+            f"{job.config.phase} run; start it as one process (python -m sweeps.job FOLDER)",
             file=sys.stderr,
         )
         return UNUSABLE
     _listen()
     if rank:
         return follow(job, work or carry_out, rank)
+    code, started = lead(job, work or carry_out)
+    if size > 1 and not started:
+        from hcml.training.rendezvous import call_off
+
+        call_off("the first process does not start the run: see its log", code)
+    return code
+
+
+def lead(job: Assignment, work: Work) -> tuple[int, bool]:
+    """Do the part of the first (or only) process of a run: the exit code, and whether the run was started at all."""
+    started = False
     try:
         scheduled = {"job": job.job, "restarts": job.restarts}
-        wait = float(os.environ.get("HCML_LOCK_WAIT", LOCK_WAIT))
         lock = FolderLock(
-            job.folder, job.runtime.heartbeat, beat=lambda: job.write_status("running"), wait=wait, **scheduled
+            job.folder, job.runtime.heartbeat, beat=lambda: job.write_status("running"), wait=job.patience, **scheduled
         )
         with lock:
             if job.finished:  # by the process that was waited for, or before a requeue that came too late
-                return DONE
-            return execute(job, work or carry_out)
+                return DONE, False
+            started = True
+            return execute(job, work), True
     except KeyboardInterrupt:  # while waiting for the lock
-        return PREEMPTED
+        return PREEMPTED, started
     except Locked as error:
         print(error, file=sys.stderr)
-        return IN_USE
+        return IN_USE, started
     except OSError as error:  # of the folder itself: what the run raises ends in its status
         print(f"{job.folder} cannot be written ({error}): free some space and start the run again", file=sys.stderr)
-        return FAILED
+        return FAILED, started
 
 
 def execute(job: Assignment, work: Work) -> int:
     """Run `work` with its log and status kept; the folder's lock must be held."""
+    from hcml.training.distributed import RankFailed
     from hcml.training.preemption import Preempted
 
     logging.basicConfig(
@@ -224,7 +240,7 @@ def execute(job: Assignment, work: Work) -> int:
         return PREEMPTED
     except BaseException as error:
         log.error("failed:\n%s", traceback.format_exc().rstrip())
-        job.close("failed", f"{type(error).__name__}: {error}")
+        job.close("failed", error.summary if isinstance(error, RankFailed) else f"{type(error).__name__}: {error}")
         if not isinstance(error, Exception):
             raise
         return FAILED
@@ -239,67 +255,21 @@ def follow(job: Assignment, work: Work, rank: int) -> int:
     text = f"%(asctime)s rank {rank} %(levelname)s %(name)s: %(message)s"
     logging.basicConfig(level=logging.INFO, format=text, stream=sys.stdout, force=True)
     faulthandler.enable()
+    from hcml.training.preemption import Preempted
+    from hcml.training.rendezvous import CalledOff
+
     try:
         work(job)
-    except KeyboardInterrupt:
+    except CalledOff as end:
+        log.info("%s", end)
+        return end.code
+    except (KeyboardInterrupt, Preempted) as stop:
+        log.info("%s", stop)
         return PREEMPTED
     except Exception:
         log.error("failed:\n%s", traceback.format_exc().rstrip())
         return FAILED
     return DONE
-
-
-def carry_out(job: Assignment) -> dict[str, Any]:
-    """Load the data, execute the phase, and return the record (without its times; {} but from the first process)."""
-    from hcml.training.distributed import joined
-
-    with joined() as world:
-        return _carry_out(job, world)
-
-
-def _carry_out(job: Assignment, world: World) -> dict[str, Any]:
-    code, frozen = fingerprint(ROOT), job.frozen["frozen"]["fingerprint"]
-    if code != frozen:
-        raise FolderError(
-            f"this run was frozen with code {frozen[:12]}, but {code[:12]} would execute it: start it through "
-            "sweeps/run.py, which keeps the two together"
-        )
-    from benchmarks import load, motion_field
-    from hcml.training.evaluate import run_test
-    from hcml.training.finetune import run_finetune
-    from hcml.training.pretrain import run_pretrain
-    from hcml.training.probe import run_probe
-    from hcml.training.retrieval import run_retrieval
-    from sweeps.assemble import assemble
-
-    config = job.config
-    data = load(config.benchmark, Path(job.frozen["data_root"]))
-    if len(data.train.classes) != config.model.num_classes:
-        raise ConfigError(
-            f"{config.benchmark.name} has {len(data.train.classes)} classes here, but this run was planned for "
-            f"{config.model.num_classes}: prepare the benchmark again"
-        )
-    parent = job.parent_weights
-    root = Path(job.frozen["data_root"])
-    start = f"what {job.folder.name} starts from"
-    check_leaks(config.benchmark, job.trained_on, lambda which: load(which, root), start)
-    around = (data, job.folder, job.runtime)
-    if isinstance(config, PretrainRun):
-        returned = run_pretrain(config, *around, motion_field=motion_field, on_step=job.count)
-    elif isinstance(config, FinetuneRun):
-        returned = run_finetune(config, *around, parent=parent, on_step=job.count)
-    elif isinstance(config, ProbeRun):
-        returned = run_probe(config, *around, parent=parent, on_step=job.count)
-    elif isinstance(config, RetrievalRun):
-        returned = run_retrieval(config, *around, parent=parent, on_step=job.count)
-    elif parent is not None:
-        returned = run_test(config, *around, parent=parent, on_step=job.count, world=world)
-        if not returned:
-            return {}
-    else:
-        raise FolderError(f"{job.folder} tests no fine-tuning run: its config.json names no parent")
-    machine = environment(job.runtime.device, config.compute.threads)
-    return assemble(job.run_id, job.frozen, job.lineage, data, returned, machine)
 
 
 def scheduler_job() -> tuple[str, int]:

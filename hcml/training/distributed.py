@@ -132,13 +132,16 @@ def rank() -> int:
 
 
 @contextmanager
-def joined(timeout: timedelta = timedelta(minutes=30), on_failure: OnFailure = leave) -> Iterator[World]:
+def joined(
+    timeout: timedelta = timedelta(minutes=30), on_failure: OnFailure = leave, patience: float = 0.0
+) -> Iterator[World]:
     """The world of this run, while the block lasts. An exception in the block ends the block in every process.
 
     Args:
         timeout: within which the processes must meet, and after which a collective counts as broken.
         on_failure: called from another thread when another process has failed and this one's main thread cannot be
             reached, since it waits in a collective; the process then ends with the exit code that it returns.
+        patience: seconds by which the first process may come later than within `timeout`; may be infinite.
 
     Raises ConfigError for an environment that contradicts itself, CalledOff when the first process does not start the
     run, and what torch.distributed raises when the processes cannot meet.
@@ -149,7 +152,7 @@ def joined(timeout: timedelta = timedelta(minutes=30), on_failure: OnFailure = l
     here = place()
     if torch.cuda.is_available():
         torch.cuda.set_device(here.local_rank % torch.cuda.device_count())
-    store = meet(here, timeout)
+    store = meet(here, timeout, patience)
     watcher = Watcher(_second_connection(store), here.rank, here.size, on_failure)
     watcher.start()
     world = World(here.rank, here.size, store, watcher)

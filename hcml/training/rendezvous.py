@@ -94,25 +94,25 @@ def call_off(reason: str, code: int) -> None:
         time.sleep(POLL_SECONDS)
 
 
-def meet(here: Place, timeout: timedelta) -> Any:
+def meet(here: Place, timeout: timedelta, patience: float = 0.0) -> Any:
     """The store of this run. Raises ConfigError, CalledOff, and TimeoutError when a process does not come."""
     path = meeting_file()
     if path is None:
         store = _torchrun_store(here, timeout)
         if here.rank == 0:
             store.set(START, "{}")
-        _wait(lambda: store.check([START]), timeout, lambda: "the first one is not there")
+        _wait(lambda: store.check([START]), timeout.total_seconds() + patience, lambda: "the first one is not there")
         if found := json.loads(store.get(START)):
             store.add(CALLED_OFF, 1)
             raise CalledOff(found["called_off"], found["code"])
     else:
-        store = _open(path, timeout) if here.rank == 0 else _find(path, timeout)
+        store = _open(path, timeout) if here.rank == 0 else _find(path, timeout, patience)
     # Counted here, where a signal still reaches the process, and not within torch.distributed, where it does not.
     arrived = "hcml/arrived"
     store.add(arrived, 1)
     _wait(
         lambda: store.add(arrived, 0) >= here.size,
-        timeout,
+        timeout.total_seconds(),
         lambda: f"{store.add(arrived, 0)} of {here.size} are there",
     )
     return store
@@ -122,12 +122,12 @@ def _torchrun_store(here: Place, timeout: timedelta) -> Any:
     return next(iter(rendezvous("env://", rank=here.rank, world_size=here.size, timeout=timeout)))[0]
 
 
-def _wait(met: Callable[[], bool], timeout: timedelta, state: Callable[[], str]) -> None:
-    deadline = time.monotonic() + timeout.total_seconds()
+def _wait(met: Callable[[], bool], seconds: float, state: Callable[[], str]) -> None:
+    deadline = time.monotonic() + seconds
     while not met():
         if time.monotonic() > deadline:
             raise TimeoutError(
-                f"the processes of this run have not met within {timeout.total_seconds():.0f} s: {state()}. See the "
+                f"the processes of this run have not met within {seconds:.0f} s: {state()}. See the "
                 "logs of the others, and whether the nodes see the same folder and reach each other"
             )
         time.sleep(POLL_SECONDS)
@@ -167,7 +167,7 @@ def addresses() -> list[str]:
     return list(dict.fromkeys(name for name in found if name and not name.startswith("127.") and name != "::1"))
 
 
-def _find(path: Path, timeout: timedelta) -> TCPStore:
+def _find(path: Path, timeout: timedelta, patience: float) -> TCPStore:
     tried: list[str] = []
     stores: list[TCPStore] = []
 
@@ -182,7 +182,10 @@ def _find(path: Path, timeout: timedelta) -> TCPStore:
         stores.extend(filter(None, [_connect(tried, found["port"], found["token"], timeout)]))
         return bool(stores)
 
-    _wait(look, timeout, lambda: f"the first cannot be reached at {', '.join(tried)}" if tried else f"no file {path}")
+    def state() -> str:
+        return f"the first cannot be reached at {', '.join(tried)}" if tried else f"there is no file {path}"
+
+    _wait(look, timeout.total_seconds() + patience, state)
     return stores[0]
 
 
