@@ -1,5 +1,5 @@
-"""Everything that happens to jobs on a cluster, in one sweep: afterwards the same command has finished all of it, to the
-bits of runs that nothing ever happened to, and no step was executed by two processes at a time."""
+"""Everything that happens to jobs on a cluster, in one sweep: afterwards the same command has finished all of it, with
+the bits of runs to which nothing ever happened, and no step was executed by two processes at a time."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_the_same_command_finishes_whatever_has_happened(calm: Cluster, data: Pa
     def steps(name: str) -> int:
         return len(home.events().get(names[name], []))
 
-    until(lambda: all(steps(name) >= 3 for name in FIRST), 120, "six runs in mid-run")
+    until(lambda: all(steps(name) >= 6 for name in FIRST), 120, "six runs with a checkpoint each")
     first = {name: home.job_of(folder)[0] for name, folder in found.items()}
     nodes = {name: home.events()[names[name]][0].node for name in FIRST}
     assert len(set(nodes.values())) == len(FIRST), nodes

@@ -51,14 +51,17 @@ class Home:
     data: Path
     checkout: Path = ROOT
     braked: bool = False
-    extra: list[str] = field(default_factory=list)
+    small: list[str] = field(default_factory=list)
+    """In place of, or beside, what SMALL says."""
 
     def __post_init__(self) -> None:
+        keys = {argument.partition("=")[0] for argument in self.small}
+        self.settings = [*(a for a in SMALL if a.partition("=")[0] not in keys), *self.small]
         self.brakes = self.folder / "brakes"
         self.brakes.mkdir(parents=True, exist_ok=True)
         shutil.copy(Path(__file__).with_name("braked.py"), self.brakes)
         if self.braked:
-            self.extra.append(f"launcher.python='{sys.executable} {self.brakes / 'braked.py'}'")
+            self.settings.append(f"launcher.python='{sys.executable} {self.brakes / 'braked.py'}'")
 
     @property
     def runs(self) -> Path:
@@ -71,7 +74,7 @@ class Home:
         """Type a sweep and do not wait for its end; its output goes to typed.txt."""
         with open(self.folder / "typed.txt", "w") as out:
             return subprocess.Popen(
-                self.command(*arguments, *SMALL, f"paths.data.root={self.data}", *self.extra),
+                self.command(*arguments, *self.settings, f"paths.data.root={self.data}"),
                 cwd=self.folder,
                 env=self._environment(),
                 stdout=out,
@@ -157,6 +160,10 @@ class Home:
         """The run of that folder name raises after its next step."""
         (self.brakes / f"fail-{run}").touch()
 
+    def fail_rank(self, rank: int, at_step: int) -> None:
+        """The run's process of that rank raises after that step, once."""
+        (self.brakes / f"fail-rank-{rank}").write_text(str(at_step))
+
     def events(self) -> dict[str, list[Event]]:
         """Run folder name -> its steps of rank 0, in the order in which they were executed."""
         path = self.brakes / "events.jsonl"
@@ -198,7 +205,8 @@ def assert_never_twice(events: list[Event]) -> None:
         processes[event.job, event.start, event.pid].append(event)
     in_order = sorted(processes.values(), key=lambda steps: steps[0].time)
     for steps in in_order:
-        assert [event.step for event in steps] == list(range(steps[0].step, steps[-1].step + 1)), "a step was left out"
+        taken = [event.step for event in steps]
+        assert taken == sorted(set(taken)), f"steps out of order: {taken}"
     for earlier, later in zip(in_order, in_order[1:], strict=False):
         assert earlier[-1].time < later[0].time, f"two processes at once: {earlier[-1]} and {later[0]}"
         assert earlier[-1].step < earlier[-1].total, f"run again though it was over: {later[0]}"
