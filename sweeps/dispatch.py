@@ -61,7 +61,7 @@ def describe(
     seconds: Mapping[str, float],
     settings: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """The content of the sweep's file, but for its code; what the keys mean is said in docs/reproduce.md."""
+    """The content of the sweep's file (see sweeps.sweep_file), but for its code."""
     distinct = list(dict.fromkeys(requests[entry.run.run_id] for entry in plan.entries))
     return {
         "sweep": sweep_id(entry.run.run_id for entry in plan.entries),

@@ -173,7 +173,7 @@ def launch(composed: Sequence[tuple[Sequence[str], DictConfig | Exception]], exe
             print(error, file=sys.stderr)
             return SOME_FAILED
         if left := getattr(executor, "left", ""):
-            print(leave_note(sweep["sweep"]))
+            print(leave_note(sweep["sweep"], store.root))
             return SUCCESS if left == "detached" else LEFT
     print("\n" + outcome_table(plan, outcomes))
     try:
@@ -184,11 +184,14 @@ def launch(composed: Sequence[tuple[Sequence[str], DictConfig | Exception]], exe
     return SOME_FAILED if any(outcome.bad for outcome in outcomes.values()) else SUCCESS
 
 
-def leave_note(sweep: str) -> str:
+def leave_note(sweep: str, root: Path) -> str:
     """What somebody reads whose jobs go on without him."""
+    where = "" if root == Path("runs").resolve() else f" --runs {shlex.quote(str(root))}"
     return (
-        f"the jobs of sweep {sweep} go on. Look at them: python sweeps/status.py {sweep} --watch; end them: python "
-        f"sweeps/status.py cancel {sweep}; tables: type the same command again, which submits nothing twice"
+        f"the jobs of sweep {sweep} go on\n"
+        f"  look at them:  python sweeps/status.py {sweep} --watch{where}\n"
+        f"  end them:      python sweeps/status.py cancel {sweep}{where}\n"
+        "  tables:        type the same command again, which submits nothing twice"
     )
 
 

@@ -50,9 +50,11 @@ def render(rows: Sequence[Row], width: int = 0, logs: bool = True) -> str:
 
 def table(rows: Sequence[Row], width: int = 0) -> list[str]:
     """The head, a rule, and a line for each run."""
-    lines = [list(HEAD), *(_cells(row) for row in rows)]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(HEAD))]
-    rest = sum(widths[i] + 2 for i in range(len(HEAD) - 1) if i != _NAME)
+    cells = [_cells(row) for row in rows]
+    kept = [i for i in range(len(HEAD)) if i <= _NAME or i == len(HEAD) - 1 or any(line[i] for line in cells)]
+    lines = [[line[i] for i in kept] for line in (HEAD, *cells)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    rest = sum(size + 2 for i, size in enumerate(widths[:-1]) if i != _NAME)
     if width:  # the message, which comes last, is cut before names are shortened below what is legible
         widths[_NAME] = max(_FEWEST, min(widths[_NAME], width - rest - 2 - min(widths[-1], 30)))
     shown = []
@@ -140,7 +142,7 @@ class Live:
             from rich.live import Live as RichLive
 
             self._console: Console = Console(file=self.stream, highlight=False)
-            self._live = RichLive(console=self._console, auto_refresh=False, transient=False, redirect_stderr=False)
+            self._live = RichLive(console=self._console, auto_refresh=False)
             self._live.__enter__()
         return self
 

@@ -10,17 +10,29 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sweeps.live import Live, render
+from sweeps.live import Live, render, summary
 from sweeps.states import BAD, STATES, TERMINAL, Evidence, Row, decide
 from sweeps.sweep_file import SUBMISSIONS, Submission, submissions
-from sweeps.traces import Traces, find_folders, last_lines, last_metrics, number, printable, read_traces, unix_time
+from sweeps.traces import (
+    Traces,
+    find_folders,
+    last_lines,
+    last_metrics,
+    last_write,
+    number,
+    printable,
+    read_traces,
+    unix_time,
+)
 
 if TYPE_CHECKING:
     from sweeps.slurm.queue import EndedJob, QueuedJob
 
-__all__ = ["BAD", "STATES", "TERMINAL", "Live", "Row", "render", "rows"]
+__all__ = ["BAD", "STATES", "TERMINAL", "Live", "Row", "printable", "render", "rows", "summary"]
 
 Accounting = Callable[[list[str]], "dict[str, EndedJob]"]
+STANDSTILL = 1800.0
+"""Seconds without a line of metrics.jsonl after which a run that has steps to do may hang, though its heart beats."""
 Key = tuple[str, str]
 """Phase and the first 12 digits of the run_id: what the folder of a run is found by."""
 
@@ -80,7 +92,7 @@ def rows(
         evidence.parent = states.get(str(run.get("parent")))
         state, message = decide(evidence)
         states[str(run["run_id"])] = (str(run.get("name")), state)
-        result.append(_row(root, run, traces, evidence, submission, state, message))
+        result.append(_row(root, now, run, traces, evidence, submission, state, message))
     return result
 
 
@@ -116,6 +128,7 @@ def _unexplained(run: Evidence) -> bool:
 
 def _row(
     root: Path,
+    now: float,
     run: Mapping[str, Any],
     traces: Traces,
     evidence: Evidence,
@@ -132,12 +145,16 @@ def _row(
     total = number(status, "total_steps")
     row.total_steps = int(total) if total else None
     row.loss = number(metrics, "loss")
-    if state in ("running", "done"):
+    if state == "done" or (state == "running" and row.total_steps):  # a run that has just begun has no speed yet
         row.clips_per_second = number(metrics, "clips_per_second")
+    if state in ("running", "done"):
         row.node = str(traces.owner.get("host") or status.get("host") or "")
         row.job = str(traces.owner.get("job") or status.get("job") or "")
     if state == "running":
         row.seconds_left = _seconds_left(row, metrics, number(run, "seconds"))
+        quiet = last_write(traces.folder / "metrics.jsonl", now)
+        if quiet > STANDSTILL and row.step is not None and row.step < (row.total_steps or 0) and not row.message:
+            row.message = f"no step logged for {quiet / 60:.0f} min: does it hang?"
     if job is not None and state != "done":
         row.job = job.job_id
         row.node = job.nodes if state == "running" else ""

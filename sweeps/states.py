@@ -122,7 +122,7 @@ def _in_queue(run: Evidence, job: QueuedJob, said: str) -> tuple[str, str]:
     if state == "failed" and this_start:
         return "failed", said or "it left no message"
     if state == "preempted" and (this_start or job.state == "COMPLETING"):
-        return "requeued", "it has saved its state and is about to go back into the queue"
+        return "requeued", "it has saved its state and leaves its node"
     if job.state == "COMPLETING":
         return "running", "SLURM is ending it"
     if job.state != "RUNNING":

@@ -1,7 +1,8 @@
 """What is written down about sweeps and submissions, for whoever comes back later.
 
-`_sweeps/<sweep>.json` lists a sweep's runs; `_submissions/<submission>/submission.json` one call of sbatch, written
-before it is made: a command that is killed in between leaves no job that nobody knows.
+`_sweeps/<sweep>.json` lists a sweep's runs, parents first (`execute`: by the last command; `request`: index into
+`requests`; `seconds`: estimate), with the command and the folder of the code. `_submissions/<id>/submission.json` is
+one call of sbatch, written before it is made: a command that is killed in between leaves no job that nobody knows.
 """
 
 from __future__ import annotations

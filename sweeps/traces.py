@@ -80,6 +80,14 @@ def last_metrics(folder: Path) -> dict[str, Any]:
     return {}
 
 
+def last_write(path: Path, now: float) -> float:
+    """Seconds since a file was written to; 0 if there is none."""
+    try:
+        return max(0.0, now - path.stat().st_mtime)
+    except OSError:
+        return 0.0
+
+
 def last_lines(path: Path, count: int = LOG_LINES) -> list[str]:
     """The end of a log, fit for a terminal; [] if there is none."""
     return [printable(line) for line in _tail(path) if line.strip()][-count:]

@@ -5,7 +5,8 @@ motion, with a line written down for each step.
 
 A copy of this file in a folder of its own looks there for
 - `slow`: seconds to sleep after each step, read anew each time, so that taking the file away lets everything go on;
-- `fail-RUN`: the run of that name raises after its next step, once.
+- `fail-RUN`: the run of that name raises after its next step, once;
+- `fail-rank-R`: a process of that rank raises after the step that is written in there, once.
 and appends to `events.jsonl` who has executed which step of which run, and when.
 """
 
@@ -50,6 +51,10 @@ def brake() -> None:
         note(run=self.folder.name, step=step, total=total_steps, job=job, start=start, node=node, rank=rank)
         order = HERE / f"fail-{self.folder.name}"
         if order.exists():
+            order.unlink()
+            raise RuntimeError("made to fail")
+        order = HERE / f"fail-rank-{rank}"
+        if order.exists() and step >= int(order.read_text()):
             order.unlink()
             raise RuntimeError("made to fail")
         time.sleep(seconds())

@@ -42,3 +42,19 @@ def cluster() -> Iterator[Cluster]:
         finally:
             own.script("down", "--purge")
             shutil.rmtree(own.folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the first sweep that is typed prepares its videos, and the others find them."""
+    return tmp_path_factory.mktemp("data")
+
+
+@pytest.fixture
+def calm(cluster: Cluster) -> Iterator[Cluster]:
+    """The cluster with all nodes up and nothing in the queue, before and after the test."""
+    cluster.cancel_all()
+    yield cluster
+    cluster.cancel_all()
+    for number in range(1, NODES + 1):
+        cluster.start_node(f"n{number}")

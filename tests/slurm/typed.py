@@ -21,9 +21,9 @@ SMALL = (
     f"pretrain.length.steps={STEPS} pretrain.length.batch_size=4 pretrain.eval_videos=1 "
     f"finetune.length.steps={STEPS} finetune.length.batch_size=4 motion.dim=8 "
     "objective.contrast.max_queries=32 objective.contrast.max_keys=64 compute.precision=fp32 compute.threads=1 "
-    "runtime.workers=0 runtime.log_every=1 runtime.save_every=10"
+    "runtime.workers=0 runtime.log_every=1 runtime.save_every=5"
 ).split()
-"""Steps of some milliseconds; with runtime.threads=1 equal runs have equal bits."""
+"""Steps of some milliseconds; with compute.threads=1 equal runs have equal bits."""
 SLURM = "launcher=slurm launcher.cpus_per_task=2 launcher.timeout_min=30 launcher.poll_s=1".split()
 """Two CPUs, so a node of its own for each run."""
 
@@ -51,14 +51,17 @@ class Home:
     data: Path
     checkout: Path = ROOT
     braked: bool = False
-    extra: list[str] = field(default_factory=list)
+    small: list[str] = field(default_factory=list)
+    """In place of, or beside, what SMALL says."""
 
     def __post_init__(self) -> None:
+        keys = {argument.partition("=")[0] for argument in self.small}
+        self.settings = [*(a for a in SMALL if a.partition("=")[0] not in keys), *self.small]
         self.brakes = self.folder / "brakes"
         self.brakes.mkdir(parents=True, exist_ok=True)
         shutil.copy(Path(__file__).with_name("braked.py"), self.brakes)
         if self.braked:
-            self.extra.append(f"launcher.python='{sys.executable} {self.brakes / 'braked.py'}'")
+            self.settings.append(f"launcher.python='{sys.executable} {self.brakes / 'braked.py'}'")
 
     @property
     def runs(self) -> Path:
@@ -71,7 +74,7 @@ class Home:
         """Type a sweep and do not wait for its end; its output goes to typed.txt."""
         with open(self.folder / "typed.txt", "w") as out:
             return subprocess.Popen(
-                self.command(*arguments, *SMALL, f"paths.data.root={self.data}", *self.extra),
+                self.command(*arguments, *self.settings, f"paths.data.root={self.data}"),
                 cwd=self.folder,
                 env=self._environment(),
                 stdout=out,
@@ -110,16 +113,20 @@ class Home:
     # ------------------------------------------------------------ what is there
 
     def found(self) -> dict[str, Path]:
-        """Run folders by phase, levels, seed and smoothing, as in `finetune-l1-s0` and `finetune-l1-s0-0.1`."""
-        folders = {}
-        for path in self.runs.glob("[!_]*/*/config.json"):
-            frozen = json.loads(path.read_text())
-            config = frozen["config"]
-            name = f"{frozen['phase']}-l{config['model']['levels']}-s{config['seed']}"
-            if smoothing := config.get("label_smoothing"):
-                name += f"-{smoothing}"
+        """Run folders by phase, levels, seed and smoothing, as in `finetune-l1-s0` and `finetune-l1-s0-0.1`; a test is
+        called after the fine-tuning that it measures."""
+        named: dict[str, str] = {}
+        folders: dict[str, Path] = {}
+        frozen = [(path.parent, json.loads(path.read_text())) for path in self.runs.glob("[!_]*/*/config.json")]
+        for folder, content in sorted(frozen, key=lambda pair: pair[1]["phase"] == "test"):
+            config = content["config"]
+            if content["phase"] == "test":
+                name = named[content["parent"]].replace("finetune", "test")
+            else:
+                name = f"{content['phase']}-l{config['model']['levels']}-s{config['seed']}"
+                name += f"-{config['label_smoothing']}" if config.get("label_smoothing") else ""
             assert name not in folders, f"two runs are called {name}"
-            folders[name] = path.parent
+            folders[name], named[content["run_id"]] = folder, name
         return folders
 
     def states(self) -> dict[str, str]:
@@ -152,6 +159,10 @@ class Home:
     def fail_once(self, run: str) -> None:
         """The run of that folder name raises after its next step."""
         (self.brakes / f"fail-{run}").touch()
+
+    def fail_rank(self, rank: int, at_step: int) -> None:
+        """The run's process of that rank raises after that step, once."""
+        (self.brakes / f"fail-rank-{rank}").write_text(str(at_step))
 
     def events(self) -> dict[str, list[Event]]:
         """Run folder name -> its steps of rank 0, in the order in which they were executed."""
@@ -194,7 +205,8 @@ def assert_never_twice(events: list[Event]) -> None:
         processes[event.job, event.start, event.pid].append(event)
     in_order = sorted(processes.values(), key=lambda steps: steps[0].time)
     for steps in in_order:
-        assert [event.step for event in steps] == list(range(steps[0].step, steps[-1].step + 1)), "a step was left out"
+        taken = [event.step for event in steps]
+        assert taken == sorted(set(taken)), f"steps out of order: {taken}"
     for earlier, later in zip(in_order, in_order[1:], strict=False):
         assert earlier[-1].time < later[0].time, f"two processes at once: {earlier[-1]} and {later[0]}"
         assert earlier[-1].step < earlier[-1].total, f"run again though it was over: {later[0]}"

@@ -6,12 +6,14 @@ import json
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from hcml.config import Runtime
 from sweeps.execute import Outcome
+from sweeps.job import Assignment, execute
 from sweeps.local import LocalExecutor
 from sweeps.lock import FolderLock
 from sweeps.plan import make_plan
@@ -214,3 +216,22 @@ def test_the_full_id_is_compared(settings, store):
     (folder / "config.json").write_text('{"run_id": ')
     with pytest.raises(FolderError, match="damaged"):
         store.state(run, "code-a")
+
+
+def test_a_late_heartbeat_does_not_take_back_that_a_run_is_done(settings, store):
+    """It would be executed once more by the next command."""
+    run = resolve(settings("levels=0"))[0]
+    folder = store.prepare(run, Runtime(heartbeat=0.001), CODE)
+
+    def work(job):
+        job.write_status("running")
+        (folder / "record.json").write_text("{}")
+        return {}
+
+    for _ in range(5):
+        (folder / "status.json").unlink(missing_ok=True)
+        assignment = Assignment(folder)
+        with FolderLock(folder, 0.001, beat=lambda a=assignment: a.write_status("running")):
+            assert execute(assignment, work) == 0
+            time.sleep(0.05)  # as the checkpoints are deleted
+        assert read_json(folder / "status.json")["state"] == "done"

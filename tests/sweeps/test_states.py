@@ -59,7 +59,7 @@ CASES: list[tuple[str, dict[str, Any], str, str]] = [
         "running",
         "starting",
     ),
-    ("going back", {"status": status("preempted"), "queued": job("RUNNING"), **SLURM}, "requeued", "about to go back"),
+    ("going back", {"status": status("preempted"), "queued": job("RUNNING"), **SLURM}, "requeued", "leaves its node"),
     ("has just failed", {"status": status("failed"), "queued": job("COMPLETING"), **SLURM}, "failed", ""),
     ("being ended", {"status": status("running"), "queued": job("COMPLETING"), **SLURM}, "running", "ending"),
     ("suspended", {"status": status("running"), "queued": job("SUSPENDED"), **SLURM}, "running", "suspended"),
