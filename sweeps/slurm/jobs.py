@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
+import logging
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,10 +18,26 @@ from sweeps.launchers import Request
 from sweeps.slurm import queue, submit
 from sweeps.slurm.arrays import make_arrays
 from sweeps.store import Store, now, read_json
-from sweeps.sweep_file import Submission, new_submission_id, queued_runs, submissions, write_submission
+from sweeps.sweep_file import SUBMISSIONS, Submission, new_submission_id, queued_runs, submissions, write_submission
+
+log = logging.getLogger(__name__)
 
 NEVER = "DependencyNeverSatisfied"
 Report = Callable[[str], None]
+
+
+@contextmanager
+def submitting(root: Path) -> Iterator[None]:
+    """One command at a time looks into the queue and submits what it does not find there: of two that are typed at
+    once, the second finds the jobs of the first."""
+    folder = root / SUBMISSIONS
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / ".guard", "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)
+        except OSError as error:  # a file system without locks
+            log.warning("%s cannot be locked (%s): type no second command at the same moment", folder, error)
+        yield
 
 
 @dataclass
@@ -94,7 +113,8 @@ def submit_runs(
         path = write_submission(site.root, submission)
         try:
             submission.job_id = submit.sbatch(site.root, submission, request.values["array_parallelism"])
-        except BaseException as error:
+        except (submit.Refused, ConfigError) as error:
+            # only then: without an answer (a time limit, Ctrl-C) the job may be in the queue, known by its name
             shutil.rmtree(path.parent)
             if isinstance(error, submit.NoRoom):
                 report(f"no room for more jobs at present: {error}")
@@ -113,6 +133,11 @@ def resubmit(root: Path, sweep: Mapping[str, Any], run_ids: Sequence[str], repor
 
     Returns an exit code. `sweep` is the content of the sweep's file.
     """
+    with submitting(root):
+        return _resubmit(root, sweep, run_ids, report)
+
+
+def _resubmit(root: Path, sweep: Mapping[str, Any], run_ids: Sequence[str], report: Report) -> int:
     store = Store(root)
     alive = jobs_in_queue(root)
     runs: list[PlannedRun] = []

@@ -1,0 +1,103 @@
+"""Submitting when somebody else does so too, when sbatch does not answer, and when the person leaves meanwhile."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+
+from hcml.config import Runtime
+from sweeps.dispatch import describe, requests_of
+from sweeps.launch import Job
+from sweeps.plan import make_plan
+from sweeps.resolve import resolve
+from sweeps.slurm import jobs, queue, submit
+from sweeps.slurm.executor import SlurmExecutor
+from sweeps.slurm.jobs import Site
+from sweeps.store import Store
+from sweeps.sweep_file import submissions
+
+CODE = {"fingerprint": "a", "commit": "", "dirty": ""}
+
+
+class Cluster:
+    """sbatch and squeue of a cluster on which nothing ever starts."""
+
+    def __init__(self) -> None:
+        self.jobs: list[queue.QueuedJob] = []
+        self.answers = True
+
+    def sbatch(self, root, submission, array_parallelism):
+        number = str(86 + len(self.jobs))
+        self.jobs += [queue.QueuedJob(f"{number}_{i}", submission.job_name, "PENDING") for i in submission.tasks]
+        if not self.answers:
+            raise queue.SchedulerError("sbatch gave no answer within 120 s")
+        return number
+
+
+@pytest.fixture
+def cluster(monkeypatch):
+    made = Cluster()
+    monkeypatch.setattr(queue, "queued", lambda: list(made.jobs))
+    monkeypatch.setattr(queue, "limits", lambda: queue.Limits(max_array_size=1001))
+    monkeypatch.setattr(submit, "sbatch", made.sbatch)
+    return made
+
+
+@pytest.fixture
+def typed(settings, tmp_path):
+    """A sweep of two runs, planned when the queue was empty: (its executor, its plan, folders prepared)."""
+
+    def make(*overrides: str):
+        given = settings("launcher=slurm", "levels=1", "phase=finetune", "launcher.detach=true", *overrides)
+        made = [Job((), given, Runtime(), tuple(resolve(given)))]
+        store = Store(tmp_path / "runs")
+        plan = make_plan([made[0].runs], lambda run: store.state(run, "a"))
+        requests = requests_of(made, plan)
+        sweep = describe(plan, store, requests, {}, given)
+        site = Site(store.root, sweep["sweep"], "code", given["launcher"])
+        said: list[str] = []
+        executor = SlurmExecutor(site, sweep, lambda entry: requests[entry.run.run_id], said.append)
+        prepared: list[str] = []
+
+        def prepare(entry):
+            prepared.append(entry.run.run_id)
+            return store.prepare(entry.run, Runtime(), CODE, anew=entry.anew)
+
+        return executor, plan, prepare, prepared, said
+
+    return make
+
+
+def test_of_two_commands_typed_at_once_one_submits(cluster, typed):
+    first, plan, prepare, prepared, _ = typed()
+    second, *_ = typed()
+    for executor in (first, second):
+        outcomes = executor.execute(plan, prepare)
+        assert {outcome.state for outcome in outcomes.values()} == {"queued"}
+    assert len(cluster.jobs) == len(prepared) == 2
+
+
+def test_a_job_whose_number_was_never_heard_is_known_all_the_same(cluster, typed, tmp_path):
+    executor, plan, prepare, *_ = typed()
+    cluster.answers = False
+    with pytest.raises(queue.SchedulerError, match="no answer"):
+        executor.execute(plan, prepare)
+    assert len(cluster.jobs) == 1 and len(jobs.jobs_in_queue(tmp_path / "runs")) == 1
+    cluster.answers = True
+    typed()[0].execute(plan, prepare)
+    tasks = [task for submission in submissions(tmp_path / "runs") for task in submission.tasks.values()]
+    assert len(cluster.jobs) == len(set(tasks)) == len(tasks) == 2
+
+
+def test_leaving_while_jobs_are_submitted_leaves_none_out(cluster, typed, monkeypatch):
+    executor, plan, prepare, *_ = typed("launcher.detach=false")
+
+    def interrupted(*arguments):
+        os.kill(os.getpid(), signal.SIGINT)
+        return cluster.sbatch(*arguments)
+
+    monkeypatch.setattr(submit, "sbatch", interrupted)
+    executor.execute(plan, prepare)
+    assert executor.left == "interrupted" and len(cluster.jobs) == 2
