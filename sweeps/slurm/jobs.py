@@ -73,10 +73,21 @@ def jobs_in_queue(root: Path) -> dict[str, str]:
     # a job that ends is out of the queue already, unless it is on its way back
     ending = {job.job_id for job in found if job.state == "COMPLETING"} & set(mine.values())
     ending -= {job_id for job_id in ending if queue.job_state(job_id) == "REQUEUED"}
-    never = _never_to_start(root, known, found, mine)
+    folders = {job_id: folder for folder, job_id in mine.items()}
+    ending |= {job.job_id for job in found if job.job_id in folders and _has_failed(root / folders[job.job_id], job)}
+    never = _never_to_start(root, known, [job for job in found if job.job_id not in ending], mine)
     if never:
         queue.cancel(sorted(never))
     return {folder: job_id for folder, job_id in mine.items() if job_id not in never | ending}
+
+
+def _has_failed(folder: Path, job: queue.QueuedJob) -> bool:
+    """Its run has ended by an error, and its processes are about to."""
+    if job.state != "RUNNING":
+        return False
+    status = read_json(folder / "status.json") or {}
+    this_start = status.get("job") == job.job_id and status.get("restarts") == job.restarts
+    return status.get("state") == "failed" and this_start
 
 
 def _never_to_start(

@@ -129,3 +129,17 @@ def test_a_job_on_its_way_back_is_in_the_queue(cluster, typed, monkeypatch, tmp_
     cluster.jobs = [replace(cluster.jobs[0], state="COMPLETING")]
     monkeypatch.setattr(queue, "job_state", lambda job_id: becomes)
     assert len(jobs.jobs_in_queue(tmp_path / "runs")) == there
+
+
+def test_a_job_whose_run_has_failed_is_as_good_as_gone(cluster, typed, monkeypatch, tmp_path):
+    executor, plan, prepare, *_ = typed()
+    executor.execute(plan, prepare)
+    parent, child = cluster.jobs
+    cluster.jobs = [replace(parent, state="RUNNING", restarts=1), replace(child, reason="Dependency")]
+    cancelled: list[str] = []
+    monkeypatch.setattr(queue, "cancel", cancelled.extend)
+    folder = Store(tmp_path / "runs").folder(plan.entries[0].run)
+    write_json(folder / "status.json", {"state": "failed", "job": parent.job_id, "restarts": 0})
+    assert len(jobs.jobs_in_queue(tmp_path / "runs")) == 2 and not cancelled, "it is being tried again"
+    write_json(folder / "status.json", {"state": "failed", "job": parent.job_id, "restarts": 1})
+    assert jobs.jobs_in_queue(tmp_path / "runs") == {} and cancelled == [child.job_id]
