@@ -64,15 +64,52 @@ class Site:
 def jobs_in_queue(root: Path) -> dict[str, str]:
     """Run folder (relative to `root`) -> id of its job that is waiting or running, whoever submitted it.
 
-    Jobs whose parent has failed can never start: they are cancelled, and so planned anew. Raises SchedulerError.
+    Jobs whose parent has failed can never start, though SLURM may take a minute to say so: they are cancelled, and so
+    planned anew. Raises SchedulerError.
     """
     found = queue.queued()
-    names = {job.job_id: job.name for job in found if job.state != "COMPLETING"}
-    mine = queued_runs(list(submissions(root)), names)
-    never = {job.job_id for job in found if job.reason == NEVER} & set(mine.values())
+    known = list(submissions(root))
+    mine = queued_runs(known, {job.job_id: job.name for job in found})
+    # a job that ends is out of the queue already, unless it is on its way back
+    ending = {job.job_id for job in found if job.state == "COMPLETING"} & set(mine.values())
+    ending -= {job_id for job_id in ending if queue.job_state(job_id) == "REQUEUED"}
+    folders = {job_id: folder for folder, job_id in mine.items()}
+    ending |= {job.job_id for job in found if job.job_id in folders and _has_failed(root / folders[job.job_id], job)}
+    never = _never_to_start(root, known, [job for job in found if job.job_id not in ending], mine)
     if never:
         queue.cancel(sorted(never))
-    return {folder: job_id for folder, job_id in mine.items() if job_id not in never}
+    return {folder: job_id for folder, job_id in mine.items() if job_id not in never | ending}
+
+
+def _has_failed(folder: Path, job: queue.QueuedJob) -> bool:
+    """Its run has ended by an error, and its processes are about to."""
+    if job.state != "RUNNING":
+        return False
+    status = read_json(folder / "status.json") or {}
+    this_start = status.get("job") == job.job_id and status.get("restarts") == job.restarts
+    return status.get("state") == "failed" and this_start
+
+
+def _never_to_start(
+    root: Path, known: Sequence[Submission], found: Sequence[queue.QueuedJob], mine: Mapping[str, str]
+) -> set[str]:
+    """Jobs that wait for a job which is gone without success, and those that wait for them."""
+    ours, there = set(mine.values()), {job.job_id for job in found}
+    never = {job.job_id for job in found if job.reason == NEVER} & ours
+    by_id, by_number = {s.submission: s for s in known}, {s.job_id: s for s in known}
+    parents = {}
+    for job in found:
+        if job.job_id in ours and job.reason == "Dependency":
+            behind = by_id[job.submission].dependency.partition(":")[2]
+            parents[job.job_id] = behind if "_" in behind else f"{behind}_{job.job_id.partition('_')[2]}"
+    for parent in set(parents.values()) - there:
+        number, _, index = parent.partition("_")
+        folder = by_number[number].tasks.get(index) if number in by_number else None
+        if folder is not None and (read_json(root / folder / "status.json") or {}).get("state") != "done":
+            never |= {job_id for job_id, behind in parents.items() if behind == parent}
+    while more := {job_id for job_id, behind in parents.items() if behind in never} - never:
+        never |= more
+    return never
 
 
 def submit_runs(

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+from dataclasses import replace
 
 import pytest
 
 from hcml.config import Runtime
 from sweeps.dispatch import describe, requests_of
 from sweeps.launch import Job
+from sweeps.lock import write_json
 from sweeps.plan import make_plan
 from sweeps.resolve import resolve
 from sweeps.slurm import jobs, queue, submit
@@ -101,3 +103,43 @@ def test_leaving_while_jobs_are_submitted_leaves_none_out(cluster, typed, monkey
     monkeypatch.setattr(submit, "sbatch", interrupted)
     executor.execute(plan, prepare)
     assert executor.left == "interrupted" and len(cluster.jobs) == 2
+
+
+def test_what_waits_for_a_job_that_is_gone_is_submitted_anew(cluster, typed, monkeypatch, tmp_path):
+    """SLURM says DependencyNeverSatisfied only at its next look at the queue, up to a minute later."""
+    executor, plan, prepare, *_ = typed()
+    executor.execute(plan, prepare)
+    parent, child = cluster.jobs
+    waits = replace(child, reason="Dependency")
+    monkeypatch.setattr(queue, "cancel", lambda ids: cluster.jobs.clear() if list(ids) == [child.job_id] else None)
+    cluster.jobs = [parent, waits]
+    assert set(jobs.jobs_in_queue(tmp_path / "runs").values()) == {parent.job_id, child.job_id}
+    folder = Store(tmp_path / "runs").folder(plan.entries[0].run)
+    cluster.jobs = [waits]
+    write_json(folder / "status.json", {"state": "done"})
+    assert set(jobs.jobs_in_queue(tmp_path / "runs").values()) == {child.job_id}, "it is about to start"
+    write_json(folder / "status.json", {"state": "failed"})
+    assert jobs.jobs_in_queue(tmp_path / "runs") == {} and cluster.jobs == []
+
+
+@pytest.mark.parametrize("becomes, there", [("REQUEUED", 1), ("COMPLETED", 0)])
+def test_a_job_on_its_way_back_is_in_the_queue(cluster, typed, monkeypatch, tmp_path, becomes, there):
+    executor, plan, prepare, *_ = typed()
+    executor.execute(plan, prepare)
+    cluster.jobs = [replace(cluster.jobs[0], state="COMPLETING")]
+    monkeypatch.setattr(queue, "job_state", lambda job_id: becomes)
+    assert len(jobs.jobs_in_queue(tmp_path / "runs")) == there
+
+
+def test_a_job_whose_run_has_failed_is_as_good_as_gone(cluster, typed, monkeypatch, tmp_path):
+    executor, plan, prepare, *_ = typed()
+    executor.execute(plan, prepare)
+    parent, child = cluster.jobs
+    cluster.jobs = [replace(parent, state="RUNNING", restarts=1), replace(child, reason="Dependency")]
+    cancelled: list[str] = []
+    monkeypatch.setattr(queue, "cancel", cancelled.extend)
+    folder = Store(tmp_path / "runs").folder(plan.entries[0].run)
+    write_json(folder / "status.json", {"state": "failed", "job": parent.job_id, "restarts": 0})
+    assert len(jobs.jobs_in_queue(tmp_path / "runs")) == 2 and not cancelled, "it is being tried again"
+    write_json(folder / "status.json", {"state": "failed", "job": parent.job_id, "restarts": 1})
+    assert jobs.jobs_in_queue(tmp_path / "runs") == {} and cancelled == [child.job_id]
