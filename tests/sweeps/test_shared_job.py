@@ -2,38 +2,35 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import multiprocessing
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
+import torch.distributed as dist
 
 from hcml.config import Runtime
-from sweeps.job import DONE, FAILED, IN_USE, PREEMPTED, UNUSABLE
+from hcml.training import watcher
+from hcml.training.distributed import joined
+from hcml.training.preemption import Preempted
+from sweeps.job import DONE, FAILED, IN_USE, PREEMPTED, UNUSABLE, Assignment, main
 from sweeps.lock import FolderLock
-from sweeps.provenance import ROOT
 from sweeps.resolve import resolve
 from sweeps.store import Store, read_json
 
 pytestmark = pytest.mark.slow
 
-PROCESS = """
-import os, signal, sys, time
-import torch, torch.distributed as dist
-import sweeps.job
-from hcml.training.distributed import joined
-from hcml.training.loop import StopFlag
-from hcml.training.preemption import Preempted
 
-sweeps.job.LOCK_WAIT = 0.1
-what, rank = os.environ["WHAT"], int(os.environ["RANK"])
-
-def work(job):
-    with joined(on_failure=job.abandon, patience=job.patience) as world:
+def work(what: str, job: Assignment) -> dict:
+    """What each process of a run does in place of a training."""
+    rank = int(os.environ["RANK"])
+    with joined(on_failure=job.abandon, patience=job.patience):
         (job.folder / f"here-{rank}").touch()
         if what == "hang":
             if rank == 1:
@@ -54,8 +51,12 @@ def work(job):
             (job.folder / "record.json").write_text("{}")
     return {}
 
-sys.exit(sweeps.job.main(work=work))
-"""
+
+def process(folder: Path, what: str, rank: int) -> None:
+    os.environ |= {"WORLD_SIZE": "2", "RANK": str(rank), "LOCAL_RANK": str(rank)}
+    os.environ |= {"HCML_RENDEZVOUS": str(folder / ".meeting-1"), "HCML_LOCK_WAIT": "0.1"}
+    watcher.GRACE_SECONDS = 1.0
+    os._exit(main([str(folder)], work=functools.partial(work, what)))
 
 
 @pytest.fixture
@@ -65,28 +66,22 @@ def folder(settings, tmp_path):
     return Store(tmp_path / "runs").prepare(run, Runtime(heartbeat=0.05), frozen)
 
 
-def start(folder: Path, what: str) -> list[subprocess.Popen]:
-    """Both processes of the run in `folder`, told their place as a launcher tells it."""
-    environment = os.environ | {
-        "PYTHONPATH": str(ROOT),
-        "OMP_NUM_THREADS": "1",
-        "WHAT": what,
-        "WORLD_SIZE": "2",
-        "HCML_RENDEZVOUS": str(folder / ".meeting-1"),
-    }
-    command = [sys.executable, "-P", "-c", PROCESS, str(folder)]
-    places = ({"RANK": str(k), "LOCAL_RANK": str(k)} for k in range(2))
-    pipe = subprocess.PIPE
-    return [subprocess.Popen(command, env=environment | place, stdout=pipe, stderr=pipe, text=True) for place in places]
+def start(folder: Path, what: str) -> list[Any]:
+    """Both processes of the run in `folder`, forked (torch is imported by then), told their place as by a launcher."""
+    fork = multiprocessing.get_context("fork")
+    processes = [fork.Process(target=process, args=(folder, what, rank)) for rank in range(2)]
+    for one in processes:
+        one.start()
+    return processes
 
 
-def ends(processes: list[subprocess.Popen]) -> list[int]:
-    try:
-        return [process.wait(60) for process in processes]
-    finally:
-        for process in processes:
-            process.kill()
-            process.communicate()
+def ends(processes: list[Any]) -> list[int]:
+    """Their exit codes; none may hang."""
+    for one in processes:
+        one.join(60)
+        one.kill()
+        one.join()
+    return [one.exitcode for one in processes]
 
 
 def status(folder: Path) -> dict:
@@ -132,7 +127,7 @@ def test_a_signal_outside_of_the_training_loop_stops_all(folder, asked):
     deadline = time.monotonic() + 60
     while not all((folder / f"here-{k}").exists() for k in range(2)) and time.monotonic() < deadline:
         time.sleep(0.05)
-    processes[asked].send_signal(signal.SIGTERM)
+    os.kill(processes[asked].pid, signal.SIGTERM)
     assert ends(processes) == [PREEMPTED, PREEMPTED]
     assert status(folder)["state"] == "preempted"
 
