@@ -42,6 +42,8 @@ LOCK_WAIT = 30.0
 """Seconds to wait for a process that holds the folder: a run whose launcher was killed is just saving."""
 
 Work = Callable[["Assignment"], dict[str, Any]]
+Parting = Callable[[int], int]
+"""What a launcher still has to do before a process ends with a code; returns the exit code."""
 
 
 class Assignment:
@@ -61,6 +63,7 @@ class Assignment:
         self.job, self.restarts = scheduler_job()
         # of the first process, which comes to the others when it has the folder
         self.patience = float(os.environ.get("HCML_LOCK_WAIT", LOCK_WAIT))
+        self.parting: Parting = lambda code: code
         self._writing = threading.Lock()
         self._ended = False
 
@@ -147,7 +150,7 @@ class Assignment:
         state, code = ("preempted", PREEMPTED) if failure.interrupted else ("failed", FAILED)
         if int(os.environ.get("RANK", "0")) == 0:
             self.close(state, failure.summary)
-        return code
+        return self.parting(code)
 
     def close(self, state: str, message: str = "") -> None:
         """The last status of a run that did not finish. On a full disk the one before stays: the run then counts as
@@ -158,8 +161,9 @@ class Assignment:
             log.error("status.json cannot be written (%s); the run is %s: %s", error, state, message)
 
 
-def main(arguments: list[str] | None = None, work: Work | None = None) -> int:
-    """Execute the run in the folder named by the only argument; returns the exit code."""
+def main(arguments: list[str] | None = None, work: Work | None = None, parting: Parting = lambda code: code) -> int:
+    """Execute the run in the folder named by the only argument; returns the exit code. `parting` is called only where
+    it cannot return, since another process of the run has ended."""
     arguments = sys.argv[1:] if arguments is None else arguments
     if len(arguments) != 1:
         print("usage: python -m sweeps.job RUN_FOLDER", file=sys.stderr)
@@ -169,6 +173,7 @@ def main(arguments: list[str] | None = None, work: Work | None = None) -> int:
     except (FolderError, ConfigError) as error:
         print(error, file=sys.stderr)
         return UNUSABLE
+    job.parting = parting
     rank, size = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     if size > 1 and job.config.phase in ("probe", "retrieval"):
         print(

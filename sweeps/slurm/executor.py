@@ -16,7 +16,7 @@ from sweeps.identity import PlannedRun
 from sweeps.launchers import Request
 from sweeps.plan import Entry, Plan
 from sweeps.slurm import queue
-from sweeps.slurm.jobs import Report, Site, jobs_in_queue, submit_runs
+from sweeps.slurm.jobs import Report, Site, jobs_in_queue, submit_runs, submitting
 from sweeps.store import Store, read_json
 
 log = logging.getLogger(__name__)
@@ -43,12 +43,15 @@ class SlurmExecutor:
         """As :class:`sweeps.execute.Executor`; queued runs of the plan are watched, not submitted. Raises
         SchedulerError and ConfigError before anything is in the queue or with what was refused."""
         entries = {entry.run.run_id: entry for entry in plan.entries}
-        for entry in plan.todo:
-            prepare(entry)
-        requests = {run_id: self.request_of(entry) for run_id, entry in entries.items()}
-        self.requests = requests
-        self.waiting = [entry.run for entry in plan.todo]
-        self._submit_more(plan)
+        self.requests = {run_id: self.request_of(entry) for run_id, entry in entries.items()}
+        with submitting(self.site.root):
+            alive = jobs_in_queue(self.site.root)  # another command may have been typed since the plan was made
+            todo = [entry for entry in plan.todo if self._folder(entry.run) not in alive]
+            for entry in todo:
+                prepare(entry)
+            self.waiting = [entry.run for entry in todo]
+            with _Leaving() as leaving:  # Ctrl-C amidst the arrays would leave some of them out
+                self._submit(plan, alive)
         if self.site.launcher["detach"]:
             self.left = "detached"
             if self.waiting:
@@ -60,9 +63,13 @@ class SlurmExecutor:
                 for run_id, entry in entries.items()
             }
         try:
+            if leaving.asked:
+                raise Left
             rows = self._watch(plan)
         except Left:
             self.left, rows = "interrupted", self._rows(self._queue())
+            if self.waiting:
+                self.report(f"{len(self.waiting)} runs are not submitted yet: type the command again for them to be")
         outcomes = {row.run_id: _outcome(row) for row in rows}
         return {
             run_id: outcomes[run_id] if _concerns(entry) else Outcome("skipped", entry.state)
@@ -73,10 +80,16 @@ class SlurmExecutor:
         return self.store.folder(run).relative_to(self.store.root).as_posix()
 
     def _submit_more(self, plan: Plan) -> None:
-        """What is not submitted yet and can be. A run whose parent failed stays where it is: blocked."""
+        """What is not submitted yet and can be."""
         if not self.waiting:
             return
-        alive = jobs_in_queue(self.site.root)
+        with submitting(self.site.root):
+            alive = jobs_in_queue(self.site.root)
+            self.waiting = [run for run in self.waiting if self._folder(run) not in alive]
+            self._submit(plan, alive)
+
+    def _submit(self, plan: Plan, alive: Mapping[str, str]) -> None:
+        """A run whose parent failed stays where it is: blocked. `alive`: run folders -> jobs in the queue."""
         queued = {e.run.run_id: alive[f] for e in plan.entries if (f := self._folder(e.run)) in alive}
         pending = {run.run_id for run in self.waiting}
         ready: dict[str, PlannedRun] = {}

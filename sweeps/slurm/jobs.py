@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
+import logging
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,10 +18,26 @@ from sweeps.launchers import Request
 from sweeps.slurm import queue, submit
 from sweeps.slurm.arrays import make_arrays
 from sweeps.store import Store, now, read_json
-from sweeps.sweep_file import Submission, new_submission_id, queued_runs, submissions, write_submission
+from sweeps.sweep_file import SUBMISSIONS, Submission, new_submission_id, queued_runs, submissions, write_submission
+
+log = logging.getLogger(__name__)
 
 NEVER = "DependencyNeverSatisfied"
 Report = Callable[[str], None]
+
+
+@contextmanager
+def submitting(root: Path) -> Iterator[None]:
+    """One command at a time looks into the queue and submits what it does not find there: of two that are typed at
+    once, the second finds the jobs of the first."""
+    folder = root / SUBMISSIONS
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / ".guard", "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)
+        except OSError as error:  # a file system without locks
+            log.warning("%s cannot be locked (%s): type no second command at the same moment", folder, error)
+        yield
 
 
 @dataclass
@@ -45,15 +64,52 @@ class Site:
 def jobs_in_queue(root: Path) -> dict[str, str]:
     """Run folder (relative to `root`) -> id of its job that is waiting or running, whoever submitted it.
 
-    Jobs whose parent has failed can never start: they are cancelled, and so planned anew. Raises SchedulerError.
+    Jobs whose parent has failed can never start, though SLURM may take a minute to say so: they are cancelled, and so
+    planned anew. Raises SchedulerError.
     """
     found = queue.queued()
-    names = {job.job_id: job.name for job in found if job.state != "COMPLETING"}
-    mine = queued_runs(list(submissions(root)), names)
-    never = {job.job_id for job in found if job.reason == NEVER} & set(mine.values())
+    known = list(submissions(root))
+    mine = queued_runs(known, {job.job_id: job.name for job in found})
+    # a job that ends is out of the queue already, unless it is on its way back
+    ending = {job.job_id for job in found if job.state == "COMPLETING"} & set(mine.values())
+    ending -= {job_id for job_id in ending if queue.job_state(job_id) == "REQUEUED"}
+    folders = {job_id: folder for folder, job_id in mine.items()}
+    ending |= {job.job_id for job in found if job.job_id in folders and _has_failed(root / folders[job.job_id], job)}
+    never = _never_to_start(root, known, [job for job in found if job.job_id not in ending], mine)
     if never:
         queue.cancel(sorted(never))
-    return {folder: job_id for folder, job_id in mine.items() if job_id not in never}
+    return {folder: job_id for folder, job_id in mine.items() if job_id not in never | ending}
+
+
+def _has_failed(folder: Path, job: queue.QueuedJob) -> bool:
+    """Its run has ended by an error, and its processes are about to."""
+    if job.state != "RUNNING":
+        return False
+    status = read_json(folder / "status.json") or {}
+    this_start = status.get("job") == job.job_id and status.get("restarts") == job.restarts
+    return status.get("state") == "failed" and this_start
+
+
+def _never_to_start(
+    root: Path, known: Sequence[Submission], found: Sequence[queue.QueuedJob], mine: Mapping[str, str]
+) -> set[str]:
+    """Jobs that wait for a job which is gone without success, and those that wait for them."""
+    ours, there = set(mine.values()), {job.job_id for job in found}
+    never = {job.job_id for job in found if job.reason == NEVER} & ours
+    by_id, by_number = {s.submission: s for s in known}, {s.job_id: s for s in known}
+    parents = {}
+    for job in found:
+        if job.job_id in ours and job.reason == "Dependency":
+            behind = by_id[job.submission].dependency.partition(":")[2]
+            parents[job.job_id] = behind if "_" in behind else f"{behind}_{job.job_id.partition('_')[2]}"
+    for parent in set(parents.values()) - there:
+        number, _, index = parent.partition("_")
+        folder = by_number[number].tasks.get(index) if number in by_number else None
+        if folder is not None and (read_json(root / folder / "status.json") or {}).get("state") != "done":
+            never |= {job_id for job_id, behind in parents.items() if behind == parent}
+    while more := {job_id for job_id, behind in parents.items() if behind in never} - never:
+        never |= more
+    return never
 
 
 def submit_runs(
@@ -94,7 +150,8 @@ def submit_runs(
         path = write_submission(site.root, submission)
         try:
             submission.job_id = submit.sbatch(site.root, submission, request.values["array_parallelism"])
-        except BaseException as error:
+        except (submit.Refused, ConfigError) as error:
+            # only then: without an answer (a time limit, Ctrl-C) the job may be in the queue, known by its name
             shutil.rmtree(path.parent)
             if isinstance(error, submit.NoRoom):
                 report(f"no room for more jobs at present: {error}")
@@ -113,6 +170,11 @@ def resubmit(root: Path, sweep: Mapping[str, Any], run_ids: Sequence[str], repor
 
     Returns an exit code. `sweep` is the content of the sweep's file.
     """
+    with submitting(root):
+        return _resubmit(root, sweep, run_ids, report)
+
+
+def _resubmit(root: Path, sweep: Mapping[str, Any], run_ids: Sequence[str], report: Report) -> int:
     store = Store(root)
     alive = jobs_in_queue(root)
     runs: list[PlannedRun] = []

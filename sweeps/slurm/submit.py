@@ -26,7 +26,11 @@ TASK = "sweeps.slurm.task"
 """What a job's tasks run."""
 
 
-class NoRoom(SchedulerError):
+class Refused(SchedulerError):
+    """sbatch said no: there is no such job."""
+
+
+class NoRoom(Refused):
     """The site's limit of submitted jobs is reached; later there will be room."""
 
 
@@ -75,7 +79,7 @@ def script(root: Path, submission: Submission, array_parallelism: int, module: s
             additional_parameters=extra,
         )
     except RuntimeError as error:
-        raise SchedulerError(f"{error} (launcher=slurm needs sbatch, srun and squeue on PATH)") from error
+        raise Refused(f"{error} (launcher=slurm needs sbatch, srun and squeue on PATH)") from error
     except (TypeError, ValueError) as error:
         raise ConfigError(f"launcher: {error}") from error
     executor.parameters["map_count"] = len(submission.tasks)  # names the logs by array and element
@@ -99,7 +103,9 @@ def sbatch(root: Path, submission: Submission, array_parallelism: int, module: s
     )
     if done.returncode:
         said = " ".join(f"{done.stdout} {done.stderr}".split())
-        kind = NoRoom if any(word in said for word in RESUBMIT) else SchedulerError
+        kind = NoRoom if any(word in said for word in RESUBMIT) else Refused
+        if "timed out" in said.lower():  # the answer was lost, perhaps not the job
+            kind = SchedulerError
         raise kind(f"sbatch refused {submission.job_name}: {said} (script: {path})")
     match = re.match(r"\s*(\d+)", done.stdout)
     if match is None:

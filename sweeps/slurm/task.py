@@ -19,12 +19,14 @@ from sweeps.sweep_file import Submission, read_submission
 
 REQUEUE_WAIT = 120.0
 """Seconds to wait for SLURM to end this process after it has taken the job back into the queue."""
+FIRST_WAIT = 900.0
+"""Seconds that the other tasks of a stopped run leave the first one to save and to ask SLURM; its end is theirs."""
 
 
 def main(arguments: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     _listen_early()
-    submission = None
+    submission = folder = None
     try:
         from sweeps import job
 
@@ -38,18 +40,35 @@ def main(arguments: list[str] | None = None) -> int:
         # whoever holds the folder is waited for as long as the job may last: a second job of a run is no failure
         os.environ.setdefault("HCML_LOCK_WAIT", "inf")
         print(f"job {job_id}, start {restarts + 1}, rank {rank} of {size}: {folder}", flush=True)
-        code = job.main([str(folder)])
+
+        def parting(code: int) -> int:
+            return _part(code, folder, submission)
+
+        code = job.main([str(folder)], parting=parting)
     except KeyboardInterrupt:  # asked to stop before the run had begun to listen
         from sweeps import job
 
-        (job_id, restarts), code = job.scheduler_job(), job.PREEMPTED
-        rank = int(os.environ.get("SLURM_PROCID", "0"))
-    if code == job.PREEMPTED and rank == 0:
+        code = job.PREEMPTED
+    if code == job.PREEMPTED:
         for number in (signal.SIGTERM, signal.SIGUSR2):  # what comes now ends what has nothing more to save
-            signal.signal(number, lambda *_: os._exit(job.PREEMPTED))
-        if submission is not None and restarts >= submission.max_requeues:
-            return _give_up(folder, submission, restarts, "it was stopped once more")
-        go_back(job_id)
+            other = int(os.environ.get("SLURM_PROCID", "0")) > 0  # the first may be saving still
+            signal.signal(number, signal.SIG_IGN if other else lambda *_: os._exit(job.PREEMPTED))
+    return _part(code, folder, submission)
+
+
+def _part(code: int, folder: Path | None, submission: Submission | None) -> int:
+    """The last thing that a task does: a stopped run goes back into the queue. Returns the exit code."""
+    from sweeps import job
+
+    if code != job.PREEMPTED:
+        return code
+    if int(os.environ.get("SLURM_PROCID", "0")):
+        time.sleep(FIRST_WAIT)  # srun ends all tasks when one of them ends with an error, the first one, too
+        return code
+    job_id, restarts = job.scheduler_job()
+    if folder is not None and submission is not None and restarts >= submission.max_requeues:
+        return _give_up(folder, submission, restarts, "it was stopped once more")
+    go_back(job_id)
     return code
 
 

@@ -8,6 +8,7 @@ import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -15,7 +16,8 @@ HANG_SECONDS = 90.0
 
 
 def _child(place: int, size: int, meeting: Path, errors: Path, work: Callable[[int], None]) -> None:
-    os.environ |= {"RANK": str(place), "WORLD_SIZE": str(size), "HCML_RENDEZVOUS": str(meeting)}
+    os.environ |= {"RANK": str(place), "WORLD_SIZE": str(size), "LOCAL_RANK": str(place)}
+    os.environ["HCML_RENDEZVOUS"] = str(meeting)
     torch.set_num_threads(1)
     try:
         work(place)
@@ -23,11 +25,16 @@ def _child(place: int, size: int, meeting: Path, errors: Path, work: Callable[[i
         (errors / str(place)).write_text(traceback.format_exc())
 
 
-def run_processes(size: int, folder: Path, work: Callable[[int], None]) -> dict[int, str]:
-    """`work(rank)` in `size` forked processes that meet in a file; rank -> traceback of those that failed."""
+def run_processes(
+    size: int, folder: Path, work: Callable[[int], None], killed: int = -1, method: str = "fork"
+) -> dict[int, str]:
+    """`work(rank)` in `size` processes that meet in a file; rank -> traceback of those that failed.
+
+    killed: the rank of which no more is expected than that it ends; method: spawn for CUDA, with a picklable `work`.
+    """
     errors = folder / "errors"
     errors.mkdir(parents=True)
-    fork = multiprocessing.get_context("fork")
+    fork: Any = multiprocessing.get_context(method)
     meeting = folder / "meeting" / "place.json"
     running = [fork.Process(target=_child, args=(k, size, meeting, errors, work)) for k in range(size)]
     for process in running:
@@ -39,5 +46,5 @@ def run_processes(size: int, folder: Path, work: Callable[[int], None]) -> dict[
         for process in hanging:
             process.kill()
         raise AssertionError("a process hangs")
-    assert not meeting.exists(), "the first process leaves no file behind"
+    assert killed == 0 or not meeting.exists(), "the first process leaves no file behind"
     return {int(path.name): path.read_text() for path in errors.iterdir()}

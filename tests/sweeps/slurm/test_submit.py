@@ -129,7 +129,8 @@ def test_sbatch_is_called_without_what_an_allocation_left(commands, submission, 
     [
         ("sbatch: error: AssocMaxSubmitJobLimit", submit.NoRoom),
         ("sbatch: error: QOSMaxSubmitJobPerUserLimit", submit.NoRoom),
-        ("sbatch: error: invalid partition specified: x", SchedulerError),
+        ("sbatch: error: invalid partition specified: x", submit.Refused),
+        ("sbatch: error: Socket timed out on send/recv operation", SchedulerError),  # it may be in the queue
     ],
 )
 def test_what_sbatch_refuses(commands, submission, tmp_path, said, kind):

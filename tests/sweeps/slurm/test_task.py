@@ -7,6 +7,7 @@ import os
 
 import pytest
 
+from hcml.training.watcher import Failure
 from sweeps import job
 from sweeps.slurm import queue, task
 from sweeps.store import read_json
@@ -48,7 +49,7 @@ def requeued(monkeypatch):
 
 def ends_with(monkeypatch, code):
     started = []
-    monkeypatch.setattr(job, "main", lambda arguments: started.append(arguments[0]) or code)
+    monkeypatch.setattr(job, "main", lambda arguments, **_: started.append(arguments[0]) or code)
     return started
 
 
@@ -69,6 +70,33 @@ def test_a_failure_is_a_failure_to_slurm(submitted, requeued, monkeypatch, code)
 def test_a_preempted_run_goes_back_into_the_queue(submitted, requeued, monkeypatch):
     ends_with(monkeypatch, job.PREEMPTED)
     assert task.main([str(submitted[0])]) == job.PREEMPTED
+    assert requeued == ["86_3"]
+
+
+def test_the_other_tasks_of_a_stopped_run_wait_for_the_first(submitted, requeued, monkeypatch):
+    """Ending first, they would make srun kill the one that has yet to put the job back into the queue."""
+    ends_with(monkeypatch, job.PREEMPTED)
+    slept = []
+    monkeypatch.setattr(task.time, "sleep", slept.append)
+    monkeypatch.setattr(task, "take_place", lambda *_: (1, 2))
+    monkeypatch.setenv("SLURM_PROCID", "1")
+    assert task.main([str(submitted[0])]) == job.PREEMPTED
+    assert slept == [task.FIRST_WAIT] and requeued == []
+
+
+def test_a_run_that_another_task_stops_goes_back_too(submitted, requeued, monkeypatch):
+    """The first task waits in a collective that will never end: its watching thread ends it."""
+    path, folder = submitted
+
+    def work(assignment):
+        assert assignment.abandon(Failure("interrupted: rank 1 of 2 was asked to stop")) == job.PREEMPTED
+        assert requeued == ["86_3"] and read_json(folder / "status.json")["state"] == "preempted"
+        assert assignment.abandon(Failure("rank 1 of 2 failed:\nValueError: x")) == job.FAILED
+        return {}
+
+    monkeypatch.setattr(job, "carry_out", work)
+    monkeypatch.setattr(job, "_listen", lambda: None)
+    task.main([str(path)])
     assert requeued == ["86_3"]
 
 
