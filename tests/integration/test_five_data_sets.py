@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = [
-    *("levels=1", "num_frames=4", "input_size=32", "compute.threads=1", "runtime.workers=0"),
+    *("num_frames=4", "input_size=32", "compute.threads=1", "runtime.workers=0"),
     *("benchmark.train_per_class=0", "benchmark.test_per_class=0", "pretrain.eval_videos=2"),
     *("pretrain.length.steps=2", "pretrain.length.batch_size=2", "pretrain.transform.resize=40"),
     *("finetune.length.steps=2", "finetune.length.batch_size=2", "finetune.transform.resize=40"),
@@ -36,8 +36,11 @@ def run(*command: str, expect: int = 0) -> str:
 
 @pytest.mark.integration
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["kinetics400", "sthv1", "sthv2", "ucf101", "hmdb51"])
-def test_from_the_archive_to_a_row_of_the_table(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "levels"), [("kinetics400", 0), ("sthv1", 1), ("sthv2", 0), ("ucf101", 0), ("hmdb51", 1)]
+)
+def test_from_the_archive_to_a_row_of_the_table(name: str, levels: int, tmp_path: Path) -> None:
+    """With a pretraining on one data set of frame folders and on one of files with several splits."""
     data, runs = str(tmp_path / "data"), tmp_path / "runs"
     run(
         "-m",
@@ -56,9 +59,9 @@ def test_from_the_archive_to_a_row_of_the_table(name: str, tmp_path: Path) -> No
     split = "2" if name in ("ucf101", "hmdb51") else "val"
     shown = run(
         "sweeps/run.py", f"benchmark={name}", f"benchmark.split={split}", f"paths.data.{name}={data}",
-        f"paths.runs={runs}", *SMALL,
+        f"paths.runs={runs}", f"levels={levels}", *SMALL,
     )  # fmt: skip
-    assert "3 done, 0 skipped, 0 failed" in shown and "synthetic imitation" in shown
+    assert f"{2 + levels} done, 0 skipped, 0 failed" in shown and "synthetic imitation" in shown
     if split == "2":
         assert "split 2" in shown
 

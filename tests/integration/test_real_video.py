@@ -83,7 +83,7 @@ def test_reconstruction_of_the_unseen_part_of_a_real_clip(clip: str, tmp_path: P
         benchmark=BenchmarkConfig(name=clip),
         sampling=SamplingConfig(num_frames=6, frame_stride=2),
         transform=TransformConfig(crop_size=64),
-        length=LengthConfig(steps=200, batch_size=8),
+        length=LengthConfig(steps=120, batch_size=8),
         optim=OptimConfig(lr=2e-3),
         compute=ComputeConfig(threads=1),
         eval_videos=64,
