@@ -169,7 +169,7 @@ def launch(composed: Sequence[tuple[Sequence[str], DictConfig | Exception]], exe
         manifests = known_manifests([entry.run for entry in plan.todo], data)
         try:
             outcomes = executor.execute(plan, lambda entry: _freeze(entry, jobs, store, data, code, manifests))
-        except (SchedulerError, ConfigError) as error:
+        except (SchedulerError, ConfigError, FolderError) as error:
             print(error, file=sys.stderr)
             return SOME_FAILED
         if left := getattr(executor, "left", ""):

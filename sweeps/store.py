@@ -82,6 +82,9 @@ class Store:
         """
         folder = self.folder(run)
         if anew and folder.exists():
+            owner = read_owner(folder / "lock.json")
+            if owner is not None and is_alive(owner):  # hours may lie between plan and start
+                raise FolderError(f"{folder} is in use by process {owner.get('pid')} on {owner.get('host')} by now")
             self._move_aside(folder)
         folder.mkdir(parents=True, exist_ok=True)
         old = read_json(folder / "config.json") or {}

@@ -11,13 +11,13 @@ import pytest
 from hcml.config import Runtime
 from sweeps.dispatch import describe, requests_of
 from sweeps.launch import Job
-from sweeps.lock import write_json
+from sweeps.lock import FolderLock, write_json
 from sweeps.plan import make_plan
 from sweeps.resolve import resolve
 from sweeps.slurm import jobs, queue, submit
 from sweeps.slurm.executor import SlurmExecutor
 from sweeps.slurm.jobs import Site
-from sweeps.store import Store
+from sweeps.store import FolderError, Store
 from sweeps.sweep_file import submissions
 
 CODE = {"fingerprint": "a", "commit": "", "dirty": ""}
@@ -143,3 +143,13 @@ def test_a_job_whose_run_has_failed_is_as_good_as_gone(cluster, typed, monkeypat
     assert len(jobs.jobs_in_queue(tmp_path / "runs")) == 2 and not cancelled, "it is being tried again"
     write_json(folder / "status.json", {"state": "failed", "job": parent.job_id, "restarts": 1})
     assert jobs.jobs_in_queue(tmp_path / "runs") == {} and cancelled == [child.job_id]
+
+
+def test_a_folder_that_has_come_into_use_is_not_moved_aside(typed, tmp_path):
+    """Two local sweeps share a run that both have planned to begin anew: one of them has started it."""
+    _, plan, prepare, *_ = typed()
+    folder = prepare(plan.entries[0])
+    with FolderLock(folder):
+        with pytest.raises(FolderError, match="is in use"):
+            Store(tmp_path / "runs").prepare(plan.entries[0].run, Runtime(), CODE, anew=True)
+        assert (folder / "lock.json").is_file()
