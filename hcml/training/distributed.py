@@ -174,6 +174,9 @@ def joined(
         _explain(world, error)
         raise
     finally:
+        if world.first and watcher.failure is not None and not watcher.own:
+            # the store goes with this process: the others would read of a broken connection, and not why
+            wait_for_readers(store, here.size, GRACE_SECONDS)
         watcher.stop()
         if dist.is_initialized():
             dist.destroy_process_group()

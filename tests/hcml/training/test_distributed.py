@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import os
 import socket
+import time
 import traceback
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,9 +19,10 @@ import torch
 from hcml.config import ComputeConfig, ConfigError, Runtime, to_dict
 from hcml.data.manifest import Data
 from hcml.model import build_model
-from hcml.training import evaluate
+from hcml.training import evaluate, watcher
 from hcml.training.distributed import World, joined, rank, world_size
 from hcml.training.transfer import save_weights
+from tests.hcml.training.processes import run_processes
 
 if TYPE_CHECKING:
     from hcml.config import TestRun
@@ -141,3 +143,28 @@ def test_a_bad_environment_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert rank() == 2
     with pytest.raises(ConfigError, match="RANK=2 but WORLD_SIZE=2"), joined():
         raise AssertionError("never joined")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("error", [ZeroDivisionError, KeyboardInterrupt])
+def test_the_first_process_stays_until_the_others_know_why(tmp_path: Path, error: type[BaseException]) -> None:
+    """It keeps the store: were it gone, a process that looks late would report a broken connection, and one that was
+    asked to stop would count as failed."""
+
+    def work(place: int) -> None:
+        if place == 1:
+            watcher.POLL_SECONDS = 3.0
+        with joined() as world:
+            if place == 2:
+                time.sleep(1.0)
+                raise error("the reason")
+            while True:
+                world.check()
+                time.sleep(0.05)
+
+    ends = run_processes(3, tmp_path, work)
+    last = {place: text.strip().splitlines()[-1] for place, text in ends.items()}
+    if error is KeyboardInterrupt:
+        assert last[0] == last[1] == "KeyboardInterrupt: rank 2 of 3 was asked to stop"
+    else:
+        assert last[0] == last[1] == "ZeroDivisionError: the reason" and "rank 2 of 3 failed" in ends[1]
