@@ -202,7 +202,7 @@ def _explain(world: World, error: BaseException) -> None:
     assert world.watcher is not None
     if isinstance(error, RankFailed | Preempted):
         return
-    if not (isinstance(error, RuntimeError) and _is_connection(str(error))):
+    if not _is_connection(error):
         world.fail()
         return
     if (failure := world.watcher.wait(2.0)) is not None:
@@ -217,10 +217,13 @@ def _explain(world: World, error: BaseException) -> None:
         raise
 
 
-def _is_connection(text: str) -> bool:
-    """Whether an error of torch.distributed says that the other side is gone."""
+def _is_connection(error: BaseException) -> bool:
+    """Whether an error of torch.distributed says that the other side is gone. Our own errors are RuntimeErrors, too: a
+    checkpoint that a network file system lost to `Connection timed out` must keep its own message."""
+    if type(error) is not RuntimeError and not isinstance(error, dist.DistError):
+        return False
     signs = ("gloo", "nccl", "connection", "broken pipe", "reset by peer", "socket")
-    return any(sign in text.lower() for sign in signs)
+    return any(sign in str(error).lower() for sign in signs)
 
 
 def _second_connection(store: Any) -> Any:

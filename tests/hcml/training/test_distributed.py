@@ -20,7 +20,8 @@ from hcml.config import ComputeConfig, ConfigError, Runtime, to_dict
 from hcml.data.manifest import Data
 from hcml.model import build_model
 from hcml.training import evaluate, watcher
-from hcml.training.distributed import World, joined, rank, world_size
+from hcml.training.checkpoint import CheckpointError
+from hcml.training.distributed import World, _is_connection, joined, rank, world_size
 from hcml.training.transfer import save_weights
 from tests.hcml.training.processes import run_processes
 
@@ -143,6 +144,13 @@ def test_a_bad_environment_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert rank() == 2
     with pytest.raises(ConfigError, match="RANK=2 but WORLD_SIZE=2"), joined():
         raise AssertionError("never joined")
+
+
+def test_only_errors_of_torch_distributed_are_read_as_a_lost_connection() -> None:
+    assert _is_connection(RuntimeError("[gloo/transport/tcp/pair.cc:547] Connection closed by peer [10.0.0.2]:4711"))
+    assert _is_connection(torch.distributed.DistBackendError("NCCL error: remote process exited"))
+    assert not _is_connection(CheckpointError("cannot write step-1.pt: [Errno 110] Connection timed out"))
+    assert not _is_connection(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
 
 
 @pytest.mark.slow
