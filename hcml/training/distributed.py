@@ -38,6 +38,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 POLL_SECONDS = 0.1
+TIMEOUT = timedelta(minutes=30)
 
 
 class RankFailed(RuntimeError):
@@ -60,6 +61,8 @@ class World:
     size: int = 1
     store: Any = None
     watcher: Watcher | None = None
+    timeout: timedelta = TIMEOUT
+    """After which a collective counts as broken."""
 
     @property
     def first(self) -> bool:
@@ -132,9 +135,7 @@ def rank() -> int:
 
 
 @contextmanager
-def joined(
-    timeout: timedelta = timedelta(minutes=30), on_failure: OnFailure = leave, patience: float = 0.0
-) -> Iterator[World]:
+def joined(timeout: timedelta = TIMEOUT, on_failure: OnFailure = leave, patience: float = 0.0) -> Iterator[World]:
     """The world of this run, while the block lasts. An exception in the block ends the block in every process.
 
     Args:
@@ -155,7 +156,7 @@ def joined(
     store = meet(here, timeout, patience)
     watcher = Watcher(_second_connection(store), here.rank, here.size, on_failure)
     watcher.start()
-    world = World(here.rank, here.size, store, watcher)
+    world = World(here.rank, here.size, store, watcher, timeout)
     try:
         dist.init_process_group(
             "gloo", store=PrefixStore("gloo", store), rank=here.rank, world_size=here.size, timeout=timeout

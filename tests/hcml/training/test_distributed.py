@@ -10,6 +10,7 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ from hcml.data.manifest import Data
 from hcml.model import build_model
 from hcml.training import evaluate, watcher
 from hcml.training.checkpoint import CheckpointError
+from hcml.training.collectives import Group
 from hcml.training.distributed import World, _is_connection, joined, rank, world_size
 from hcml.training.transfer import save_weights
 from tests.hcml.training.processes import run_processes
@@ -151,6 +153,20 @@ def test_only_errors_of_torch_distributed_are_read_as_a_lost_connection() -> Non
     assert _is_connection(torch.distributed.DistBackendError("NCCL error: remote process exited"))
     assert not _is_connection(CheckpointError("cannot write step-1.pt: [Errno 110] Connection timed out"))
     assert not _is_connection(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
+
+
+@pytest.mark.parametrize("gpus", [True, False])
+def test_collectives_of_every_backend_wait_as_long_as_the_world_does(
+    monkeypatch: pytest.MonkeyPatch, gpus: bool
+) -> None:
+    """NCCL's own limit, ten minutes, would end a run whose first process waits for a slow disk."""
+    made: list[dict[str, object]] = []
+    monkeypatch.setattr(torch.distributed, "new_group", lambda **options: made.append(options))
+    monkeypatch.setattr("hcml.training.collectives._gpu", lambda _: "one")
+    world = World(0, 2, timeout=timedelta(minutes=42))
+    monkeypatch.setattr(World, "gather_all", lambda _, own: [own, own and "another"])
+    Group(world, torch.device("cuda" if gpus else "cpu"))
+    assert made == [{"backend": "nccl" if gpus else "gloo", "timeout": timedelta(minutes=42)}]
 
 
 @pytest.mark.slow
