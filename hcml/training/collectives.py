@@ -44,9 +44,10 @@ class Group:
         own = f"{os.uname().nodename} {_gpu(device)}" if device.type == "cuda" else ""
         everywhere = world.gather_all(own)
         if "" not in everywhere and len(set(everywhere)) == self.size:
-            self.handle = dist.new_group(backend="nccl")
+            # by itself NCCL aborts the process after ten minutes, in which a slow disk may keep the first one
+            self.handle = dist.new_group(backend="nccl", timeout=world.timeout)
             return
-        self.handle = dist.new_group(backend="gloo")
+        self.handle = dist.new_group(backend="gloo", timeout=world.timeout)
         self.through_cpu = device.type == "cuda"
         if self.through_cpu:
             log.warning("several processes share a GPU, which NCCL refuses: gradients travel through gloo, slowly")

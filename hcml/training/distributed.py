@@ -38,6 +38,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 POLL_SECONDS = 0.1
+TIMEOUT = timedelta(minutes=30)
 
 
 class RankFailed(RuntimeError):
@@ -60,6 +61,8 @@ class World:
     size: int = 1
     store: Any = None
     watcher: Watcher | None = None
+    timeout: timedelta = TIMEOUT
+    """After which a collective counts as broken."""
 
     @property
     def first(self) -> bool:
@@ -132,9 +135,7 @@ def rank() -> int:
 
 
 @contextmanager
-def joined(
-    timeout: timedelta = timedelta(minutes=30), on_failure: OnFailure = leave, patience: float = 0.0
-) -> Iterator[World]:
+def joined(timeout: timedelta = TIMEOUT, on_failure: OnFailure = leave, patience: float = 0.0) -> Iterator[World]:
     """The world of this run, while the block lasts. An exception in the block ends the block in every process.
 
     Args:
@@ -155,7 +156,7 @@ def joined(
     store = meet(here, timeout, patience)
     watcher = Watcher(_second_connection(store), here.rank, here.size, on_failure)
     watcher.start()
-    world = World(here.rank, here.size, store, watcher)
+    world = World(here.rank, here.size, store, watcher, timeout)
     try:
         dist.init_process_group(
             "gloo", store=PrefixStore("gloo", store), rank=here.rank, world_size=here.size, timeout=timeout
@@ -174,6 +175,9 @@ def joined(
         _explain(world, error)
         raise
     finally:
+        if world.first and watcher.failure is not None and not watcher.own:
+            # the store goes with this process: the others would read of a broken connection, and not why
+            wait_for_readers(store, here.size, GRACE_SECONDS)
         watcher.stop()
         if dist.is_initialized():
             dist.destroy_process_group()
@@ -199,7 +203,7 @@ def _explain(world: World, error: BaseException) -> None:
     assert world.watcher is not None
     if isinstance(error, RankFailed | Preempted):
         return
-    if not (isinstance(error, RuntimeError) and _is_connection(str(error))):
+    if not _is_connection(error):
         world.fail()
         return
     if (failure := world.watcher.wait(2.0)) is not None:
@@ -214,10 +218,13 @@ def _explain(world: World, error: BaseException) -> None:
         raise
 
 
-def _is_connection(text: str) -> bool:
-    """Whether an error of torch.distributed says that the other side is gone."""
+def _is_connection(error: BaseException) -> bool:
+    """Whether an error of torch.distributed says that the other side is gone. Our own errors are RuntimeErrors, too: a
+    checkpoint that a network file system lost to `Connection timed out` must keep its own message."""
+    if type(error) is not RuntimeError and not isinstance(error, dist.DistError):
+        return False
     signs = ("gloo", "nccl", "connection", "broken pipe", "reset by peer", "socket")
-    return any(sign in text.lower() for sign in signs)
+    return any(sign in str(error).lower() for sign in signs)
 
 
 def _second_connection(store: Any) -> Any:

@@ -6,9 +6,11 @@ import json
 import multiprocessing
 import os
 import socket
+import time
 import traceback
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,9 +20,12 @@ import torch
 from hcml.config import ComputeConfig, ConfigError, Runtime, to_dict
 from hcml.data.manifest import Data
 from hcml.model import build_model
-from hcml.training import evaluate
-from hcml.training.distributed import World, joined, rank, world_size
+from hcml.training import evaluate, watcher
+from hcml.training.checkpoint import CheckpointError
+from hcml.training.collectives import Group
+from hcml.training.distributed import World, _is_connection, joined, rank, world_size
 from hcml.training.transfer import save_weights
+from tests.hcml.training.processes import run_processes
 
 if TYPE_CHECKING:
     from hcml.config import TestRun
@@ -141,3 +146,49 @@ def test_a_bad_environment_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert rank() == 2
     with pytest.raises(ConfigError, match="RANK=2 but WORLD_SIZE=2"), joined():
         raise AssertionError("never joined")
+
+
+def test_only_errors_of_torch_distributed_are_read_as_a_lost_connection() -> None:
+    assert _is_connection(RuntimeError("[gloo/transport/tcp/pair.cc:547] Connection closed by peer [10.0.0.2]:4711"))
+    assert _is_connection(torch.distributed.DistBackendError("NCCL error: remote process exited"))
+    assert not _is_connection(CheckpointError("cannot write step-1.pt: [Errno 110] Connection timed out"))
+    assert not _is_connection(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
+
+
+@pytest.mark.parametrize("gpus", [True, False])
+def test_collectives_of_every_backend_wait_as_long_as_the_world_does(
+    monkeypatch: pytest.MonkeyPatch, gpus: bool
+) -> None:
+    """NCCL's own limit, ten minutes, would end a run whose first process waits for a slow disk."""
+    made: list[dict[str, object]] = []
+    monkeypatch.setattr(torch.distributed, "new_group", lambda **options: made.append(options))
+    monkeypatch.setattr("hcml.training.collectives._gpu", lambda _: "one")
+    world = World(0, 2, timeout=timedelta(minutes=42))
+    monkeypatch.setattr(World, "gather_all", lambda _, own: [own, own and "another"])
+    Group(world, torch.device("cuda" if gpus else "cpu"))
+    assert made == [{"backend": "nccl" if gpus else "gloo", "timeout": timedelta(minutes=42)}]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("error", [ZeroDivisionError, KeyboardInterrupt])
+def test_the_first_process_stays_until_the_others_know_why(tmp_path: Path, error: type[BaseException]) -> None:
+    """It keeps the store: were it gone, a process that looks late would report a broken connection, and one that was
+    asked to stop would count as failed."""
+
+    def work(place: int) -> None:
+        if place == 1:
+            watcher.POLL_SECONDS = 3.0
+        with joined() as world:
+            if place == 2:
+                time.sleep(1.0)
+                raise error("the reason")
+            while True:
+                world.check()
+                time.sleep(0.05)
+
+    ends = run_processes(3, tmp_path, work)
+    last = {place: text.strip().splitlines()[-1] for place, text in ends.items()}
+    if error is KeyboardInterrupt:
+        assert last[0] == last[1] == "KeyboardInterrupt: rank 2 of 3 was asked to stop"
+    else:
+        assert last[0] == last[1] == "ZeroDivisionError: the reason" and "rank 2 of 3 failed" in ends[1]
