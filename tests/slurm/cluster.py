@@ -26,9 +26,14 @@ def missing() -> list[str]:
     return [name for name in COMMANDS if shutil.which(name, path=path) is None]
 
 
+PATIENCE = 3.0
+"""How much slower than two idle cores a machine may be before a test gives up."""
+
+
 def until(happened: Callable[[], object], seconds: float, what: str, every: float = 0.3) -> object:
-    """Polls until `happened` gives something true, and returns that; AssertionError with `what` after `seconds`."""
-    deadline = time.monotonic() + seconds
+    """Polls until `happened` gives something true, and returns that; AssertionError with `what` after `seconds` (of
+    two idle cores)."""
+    deadline = time.monotonic() + seconds * PATIENCE
     while True:
         if result := happened():
             return result

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.slurm.cluster import MARK, NODES, Cluster, missing
+from tests.slurm.typed import STARTED
 
 
 @pytest.fixture(scope="session")
@@ -48,6 +50,20 @@ def cluster() -> Iterator[Cluster]:
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the first sweep that is typed prepares its videos, and the others find them."""
     return tmp_path_factory.mktemp("data")
+
+
+@pytest.fixture(autouse=True)
+def nothing_left() -> Iterator[None]:
+    """Sweeps that a failing test has left behind would go on beside the next one."""
+    yield
+    for process in STARTED:
+        if process.poll() is None:
+            process.terminate()  # its runs, where it has some of its own, are told by it
+            try:
+                process.wait(30)
+            except subprocess.TimeoutExpired:
+                process.kill()
+    STARTED.clear()
 
 
 @pytest.fixture

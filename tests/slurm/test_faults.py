@@ -22,11 +22,11 @@ PREEMPTED, TIMED_OUT, KILLED = "pretrain-l1-s0", "pretrain-l1-s1", "pretrain-l1-
 FIRST = (FAILS, LOSES_NODE, UNDISTURBED, PREEMPTED, TIMED_OUT, KILLED)
 
 
-@pytest.mark.timeout(500)
+@pytest.mark.timeout(900)
 def test_the_same_command_finishes_whatever_has_happened(calm: Cluster, data: Path, tmp_path: Path) -> None:
     whole, home = Home(tmp_path / "whole", data), Home(tmp_path / "broken", data, braked=True)
     command = [*SWEEP, *SLURM, "launcher.phases.pretrain.partition=preemptible"]
-    home.slow(1.0)
+    home.slow(1.5)  # 90 s of steps: longer than two time-outs can take
     sweep = home.start(*command)
     until(lambda: len(home.found()) == 9, 90, "nine runs are frozen")
     found = home.found()
@@ -75,8 +75,8 @@ def test_the_same_command_finishes_whatever_has_happened(calm: Cluster, data: Pa
     until(lambda: max(e.start for e in home.events()[names[TIMED_OUT]]) >= 2, 150, "one was timed out twice")
     subprocess.run(["scontrol", "update", f"JobId={first[TIMED_OUT]}", "TimeLimit=30"], check=True, timeout=30)
     home.release()
-    assert reference.wait(150) == 0, (whole.folder / "typed.txt").read_text()
-    assert again.wait(150) == 0, (home.folder / "typed.txt").read_text()
+    assert reference.wait(400) == 0, (whole.folder / "typed.txt").read_text()
+    assert again.wait(400) == 0, (home.folder / "typed.txt").read_text()
     assert "0 failed" in (home.folder / "typed.txt").read_text()
 
     events = home.events()

@@ -28,6 +28,10 @@ SLURM = "launcher=slurm launcher.cpus_per_task=2 launcher.timeout_min=30 launche
 """Two CPUs, so a node of its own for each run."""
 
 
+STARTED: list[subprocess.Popen[str]] = []
+"""Everything typed by the present test; a fixture ends what is left of it."""
+
+
 @dataclass(frozen=True)
 class Event:
     """A step, as braked.py has written it down."""
@@ -73,7 +77,7 @@ class Home:
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """Type a sweep and do not wait for its end; its output goes to typed.txt."""
         with open(self.folder / "typed.txt", "w") as out:
-            return subprocess.Popen(
+            process = subprocess.Popen(
                 self.command(*arguments, *self.settings, f"paths.data.root={self.data}"),
                 cwd=self.folder,
                 env=self._environment(),
@@ -81,14 +85,15 @@ class Home:
                 stderr=subprocess.STDOUT,
                 text=True,
             )
+        STARTED.append(process)
+        return process
 
-    def type(self, *arguments: str, expect: int | None = 0, timeout: float = 240) -> str:
+    def type(self, *arguments: str, expect: int | None = 0, timeout: float = 400) -> str:
         """Type a sweep; returns what it prints. `expect`: its exit code (None = any)."""
         process = self.start(*arguments)
         try:
             code = process.wait(timeout)
         except subprocess.TimeoutExpired:
-            process.kill()
             raise AssertionError(f"no end after {timeout} s: {self._said()}") from None
         said = self._said()
         assert expect is None or code == expect, f"exit code {code}: {said}"
