@@ -17,6 +17,7 @@ FIRST = ("slurm", "integration")
 """The longest folders start first, so that no process is left alone with one of them in the end."""
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """A file's tests stay in one process, as they share fixtures; those on SLURM share the cluster, too."""
 
