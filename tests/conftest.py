@@ -1,9 +1,10 @@
-"""How tests are shared out when there are several processes (`pytest -n 2 --dist loadgroup`)."""
+"""How tests are shared out when there are several processes (`pytest -n 2`)."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,15 +18,23 @@ FIRST = ("slurm", "integration")
 """The longest folders start first, so that no process is left alone with one of them in the end."""
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A file's tests stay in one process, as they share fixtures; those on SLURM share the cluster, too."""
-
     def place(item: pytest.Item) -> int:
         folder = item.path.relative_to(HERE).parts[0]
         return FIRST.index(folder) if folder in FIRST else len(FIRST)
 
-    for item in items:
-        parts = item.path.relative_to(HERE).parts
-        item.add_marker(pytest.mark.xdist_group("slurm" if parts[0] == "slurm" else "/".join(parts)))
     items.sort(key=place)
+
+
+@pytest.hookimpl(optionalhook=True)  # xdist's
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """A file's tests stay in one process, as they share fixtures; those on SLURM share the cluster, too. (Marks of
+    `--dist loadgroup` would say the same, but xdist 3.8 writes them into node ids that pytest 9.2 does not read.)"""
+    from xdist.scheduler import LoadFileScheduling
+
+    class ByFile(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return "slurm" if "slurm" in Path(file).parts[1:2] else file
+
+    return ByFile(config, log)
