@@ -137,8 +137,8 @@ def test_hostile_names_reach_neither_a_shell_nor_another_folder(calm: Cluster, d
     assert not [path for path in (*tmp_path.rglob("OOPS*"), *Path.cwd().glob("OOPS*"))]
     assert {path.name for path in tmp_path.iterdir()} == {"home", inside.name}
 
-    (submission,) = inside.glob("_submissions/*")
-    script = (submission / "script.sh").read_text()
+    (submission,) = inside.glob("_submissions/*/submission.json")
+    script = (submission.parent / "script.sh").read_text()
     assert "touch OOPS" in script, "the names did reach sbatch"
     made = [path for path in (inside, *inside.rglob("*")) if not path.is_symlink()]
     writable = [path for path in made if path.stat().st_mode & stat.S_IWOTH]

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -18,7 +15,6 @@ from hcml.data.manifest import Manifest
 from hcml.model import build_model
 from hcml.training.transfer import save_weights
 from sweeps.identity import identity
-from sweeps.provenance import ROOT
 from sweeps.resolve import ConfigProblems, resolve
 from sweeps.store import Store
 
@@ -211,18 +207,6 @@ def test_tested_weights_say_what_they_were_trained_on(settings, weights):
     assert (trained.num_frames, trained.input_size, tested, run.config.transform.crop_size) == (4, 32, 8, 48)
     assert (run.config.protocol["train_frames"], run.config.protocol["train_crop"]) == (4, 32)
     assert run.config.protocol["name"] == "custom"  # with frames and pixels of the test it would be own
-
-
-def test_only_tests_are_shared_by_several_processes(settings, tmp_path):
-    run = resolve(settings(*PLAIN, "phase=finetune"))[0]
-    store = Store(tmp_path / "runs")
-    folder = store.prepare(run, Runtime(), {"fingerprint": "x"}, data_root=str(tmp_path))
-    env = os.environ | {"WORLD_SIZE": "2", "RANK": "1", "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        [sys.executable, "-m", "sweeps.job", str(folder)], env=env, cwd=ROOT, capture_output=True, text=True
-    )
-    assert done.returncode == 2 and "only tests can be shared by several processes, this is a finetune" in done.stderr
-    assert not (folder / "status.json").exists() and not (folder / "lock.json").exists()
 
 
 def test_a_frozen_test_keeps_its_protocol(settings, tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -19,6 +20,7 @@ from hcml.config import (
     FinetuneRun,
     LengthConfig,
     ModelConfig,
+    ObjectiveConfig,
     OptimConfig,
     PretrainRun,
     ProbeRun,
@@ -31,6 +33,12 @@ from hcml.config import (
 from hcml.data.manifest import Data, Manifest, VideoEntry
 
 SIZE, FRAMES, CLIP = 32, 12, 5
+
+FROZEN = ComputeConfig(threads=1, precision="fp32", bn="frozen")
+# In each step gradients agree to rounding (a test below). Over twenty, a ReLU or a maximum that decides otherwise for
+# a rounding error moves a gradient by a thousandth, which AdamW or a high rate carry on: two runs of one process, with
+# one and with two threads, drift apart in the same way.
+SGD = OptimConfig(name="sgd", lr=1e-3)
 
 
 def write_video(path: Path, frames: np.ndarray) -> None:
@@ -133,5 +141,18 @@ def retrieval_config(model_config: Callable[..., ModelConfig]) -> Callable[..., 
     def make(model: dict | None = None, **changes: object) -> RetrievalRun:
         values = _common() | {"batch_size": 4, "init": "scratch"} | changes
         return RetrievalRun(model=model_config(**(model or {})), **values)
+
+    return make
+
+
+@pytest.fixture
+def configs(pretrain_config: Callable[..., PretrainRun], finetune_config: Callable[..., FinetuneRun]) -> Callable:
+    def make(kind: str, steps: int = 20, **changes: Any) -> PretrainRun | FinetuneRun:
+        values = {"compute": FROZEN, "optim": SGD, "length": LengthConfig(steps=steps, batch_size=8)} | changes
+        if kind == "pretrain":
+            return pretrain_config(**values)
+        if kind == "auxiliary":
+            values |= {"auxiliary_weight": 0.3, "objective": ObjectiveConfig()}
+        return finetune_config(**values)
 
     return make

@@ -12,7 +12,19 @@ from typing import Any
 
 import torch
 
+from hcml.config import FinetuneRun, PretrainRun, Runtime
+from hcml.data.manifest import Data
+from hcml.training.distributed import World
+from hcml.training.finetune import run_finetune
+from hcml.training.pretrain import run_pretrain
+
 HANG_SECONDS = 90.0
+Config = PretrainRun | FinetuneRun
+
+
+def train(config: Config, data: Data, folder: Path, runtime: Runtime, world: World | None = None, **rest: Any) -> dict:
+    run: Any = run_pretrain if isinstance(config, PretrainRun) else run_finetune
+    return run(config, data, folder, runtime, world=world, **rest)
 
 
 def _child(place: int, size: int, meeting: Path, errors: Path, work: Callable[[int], None]) -> None:

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import functools
-import json
 import os
-import re
 import signal
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -21,37 +17,20 @@ from hcml.config import (
     ComputeConfig,
     ConfigError,
     CurriculumConfig,
-    FinetuneRun,
     LengthConfig,
-    ObjectiveConfig,
     OptimConfig,
-    PretrainRun,
     Runtime,
 )
 from hcml.data.dataset import ClipDataset
 from hcml.data.loader import train_batches
 from hcml.data.manifest import Data
-from hcml.training import collectives, watcher
+from hcml.training import collectives
 from hcml.training.collectives import GradientMean, Group, RunningStatistics, hold_statistics, synchronise_batchnorm
-from hcml.training.distributed import World, joined
-from hcml.training.finetune import run_finetune
+from hcml.training.distributed import joined
 from hcml.training.journal import read_journal
-from hcml.training.pretrain import run_pretrain
-from tests.hcml.training.processes import run_processes
+from tests.hcml.training.processes import Config, run_processes, train
 
 pytestmark = pytest.mark.slow
-
-FROZEN = ComputeConfig(threads=1, precision="fp32", bn="frozen")
-# In each step gradients agree to rounding (a test below). Over twenty, a ReLU or a maximum that decides otherwise for
-# a rounding error moves a gradient by a thousandth, which AdamW or a high rate carry on: two runs of one process, with
-# one and with two threads, drift apart in the same way.
-SGD = OptimConfig(name="sgd", lr=1e-3)
-Config = PretrainRun | FinetuneRun
-
-
-def train(config: Config, data: Data, folder: Path, runtime: Runtime, world: World | None = None, **rest: Any) -> dict:
-    run: Any = run_pretrain if isinstance(config, PretrainRun) else run_finetune
-    return run(config, data, folder, runtime, world=world, **rest)
 
 
 def numbers(folder: Path) -> list[dict[str, float]]:
@@ -67,19 +46,6 @@ def state(folder: Path) -> dict[str, torch.Tensor]:
 @pytest.fixture
 def every_step(runtime: Runtime) -> Runtime:
     return replace(runtime, log_every=1, save_every=100)
-
-
-@pytest.fixture
-def configs(pretrain_config: Callable[..., PretrainRun], finetune_config: Callable[..., FinetuneRun]) -> Callable:
-    def make(kind: str, steps: int = 20, **changes: Any) -> Config:
-        values = {"compute": FROZEN, "optim": SGD, "length": LengthConfig(steps=steps, batch_size=8)} | changes
-        if kind == "pretrain":
-            return pretrain_config(**values)
-        if kind == "auxiliary":
-            values |= {"auxiliary_weight": 0.3, "objective": ObjectiveConfig()}
-        return finetune_config(**values)
-
-    return make
 
 
 @pytest.mark.parametrize("kind, size", [("pretrain", 2), ("finetune", 2), ("auxiliary", 4)])
@@ -203,100 +169,6 @@ def test_a_stopped_run_goes_on_bit_for_bit(configs: Callable, data: Data, runtim
     assert numbers(tmp_path / "whole") == numbers(tmp_path / "parts")
     whole, parts = state(tmp_path / "whole"), state(tmp_path / "parts")
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
-
-
-@pytest.mark.parametrize("fails", [0, 1])
-def test_a_process_that_fails_ends_all_with_its_traceback(
-    configs: Callable, data: Data, runtime: Runtime, tmp_path: Path, fails: int
-) -> None:
-    config = configs("finetune")
-
-    def work(rank: int) -> None:
-        def break_down(done: int, total: int) -> None:
-            if rank == fails and done == 3:
-                raise ZeroDivisionError("this rank cannot go on")
-
-        with joined() as world:
-            train(config, data, tmp_path / "run", runtime, world, on_step=break_down)
-
-    ends = run_processes(2, tmp_path, work)
-    assert "ZeroDivisionError: this rank cannot go on" in ends[fails] and "RankFailed" not in ends[fails]
-    assert f"RankFailed: rank {fails} of 2 failed:\nTraceback" in ends[1 - fails]
-    assert "in break_down" in ends[1 - fails] and "ZeroDivisionError: this rank cannot go on" in ends[1 - fails]
-
-
-@pytest.mark.parametrize("reason", [ZeroDivisionError("this rank cannot go on"), KeyboardInterrupt()])
-def test_a_process_that_hangs_is_ended_from_beside(
-    tmp_path: Path, reason: BaseException, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A collective of NCCL waits for ever, and no signal reaches it."""
-    monkeypatch.setattr(watcher, "GRACE_SECONDS", 0.5)
-
-    def work(rank: int) -> None:
-        def on_failure(failure: watcher.Failure) -> int:
-            (tmp_path / "left.json").write_text(json.dumps([failure.text, failure.summary, failure.interrupted]))
-            return 0
-
-        with joined(on_failure=on_failure):
-            if rank == 1:
-                raise reason
-            time.sleep(600)
-
-    ends = run_processes(2, tmp_path, work, killed=0)
-    assert sorted(ends) == [1]
-    text, summary, interrupted = json.loads((tmp_path / "left.json").read_text())
-    if interrupted:
-        assert isinstance(reason, KeyboardInterrupt) and summary == "rank 1 of 2 was asked to stop"
-    else:
-        assert text.startswith("rank 1 of 2 failed:\nTraceback") and "in work" in text
-        assert summary == "rank 1 of 2 failed: ZeroDivisionError: this rank cannot go on"
-
-
-@pytest.mark.parametrize("killed", [0, 1])
-def test_a_process_that_is_killed_ends_the_others(
-    configs: Callable, data: Data, runtime: Runtime, tmp_path: Path, killed: int
-) -> None:
-    config = configs("finetune")
-    began = time.monotonic()
-
-    def work(rank: int) -> None:
-        def die(done: int, total: int) -> None:
-            if rank == killed and done == 3:
-                os.kill(os.getpid(), signal.SIGKILL)
-
-        with joined() as world:
-            train(config, data, tmp_path / "run", runtime, world, on_step=die)
-
-    ends = run_processes(2, tmp_path, work, killed=killed)
-    assert sorted(ends) == [1 - killed] and time.monotonic() - began < 60
-    assert re.search("RankLost: the connection to another process|RankFailed: rank 0 of 2", ends[1 - killed])
-
-
-def test_unreadable_videos_of_all_processes_are_counted(
-    configs: Callable, data: Data, runtime: Runtime, tmp_path: Path
-) -> None:
-    broken = [replace(e, path="gone.mp4") if i in (2, 3) else e for i, e in enumerate(data.train.entries)]
-    lost = Data(replace(data.train, entries=broken), data.test)
-
-    def work(_: int) -> None:
-        with joined() as world:
-            train(configs("finetune"), lost, tmp_path / "run", runtime, world)
-
-    ends = run_processes(2, tmp_path, work)
-    assert len(ends) == 2 and all("UnreadableVideos: " in text and "train-02" in text for text in ends.values())
-
-
-def test_a_split_that_does_not_fit_is_refused_with_the_numbers(
-    configs: Callable, data: Data, runtime: Runtime, tmp_path: Path
-) -> None:
-    config = configs("finetune", length=LengthConfig(steps=2, batch_size=8, micro_batch=8))
-
-    def work(_: int) -> None:
-        with joined() as world:
-            train(config, data, tmp_path / "run", runtime, world)
-
-    ends = run_processes(2, tmp_path, work)
-    assert "2 processes x finetune.length.micro_batch=8 x finetune.length.accumulation=1 = 16 clips" in ends[0]
 
 
 def test_shares_of_a_batch_make_the_batch(configs: Callable, data: Data) -> None:
