@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from results.grouping import NOTE_COLUMN, Arm, is_gap
@@ -37,6 +38,14 @@ def number(arm: Arm | None, column: str, decimals: int, factor: float = 1.0, com
     if found is None:
         return missing(command)
     return measured(found, decimals, runs)
+
+
+def constant(arm: Arm | None, column: str, decimals: int, factor: float = 1.0, command: str = "") -> Cell:
+    """Like :func:`number`, for what no seed changes: one figure where all runs give the same."""
+    cell = number(arm, column, decimals, factor, command)
+    if cell.estimate is None or cell.estimate.sd != 0:
+        return cell
+    return replace(cell, text=f"{cell.estimate.mean:.{decimals}f}")
 
 
 def measured(found: Estimate, decimals: int, runs: Iterable[str]) -> Cell:
