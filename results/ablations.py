@@ -69,7 +69,7 @@ def _prime(run: Run) -> Label | None:
 
 
 def _negatives(run: Run) -> Label | None:
-    if not run["levels"] or run["pretraining"] == "none" or run["levels"] < 2:
+    if run["levels"] < 2 or run["pretraining"] == "none" or run.get("pretrain.objective.contrast.weight") == 0:
         return None
     found = run.get("pretrain.objective.contrast.negatives")
     return None if not isinstance(found, str) else (" + ".join(found.strip("[]").replace('"', "").split(", ")),)
