@@ -65,4 +65,4 @@ def all_tables(
 
 
 def _has_a_figure(table: Table) -> bool:
-    return any(cell.kind in ("measured", "published") for cell in cells_of(table))
+    return any(cell.kind in ("measured", "published", "not transcribed") for cell in cells_of(table))
