@@ -128,11 +128,11 @@ def _transcription(check: Check, cell: Mapping[str, Any], texts: list[str]) -> N
     _pattern(check, "text", text, FIGURE, "a figure as printed, without unit or sign")
     if isinstance(value, bool) or not isinstance(value, int | float | None):
         check.say("value", f"is {value!r}, not a number or null")
-    elif text and value is None:
-        if FIGURE.fullmatch(text):
-            check.say("value", f"is null, but text is {text!r}")
-    elif text:
+    elif text and value is not None:
         _figure(check, text, str(value))
+    elif FIGURE.fullmatch(text):
+        check.say("value", f"is null, but text is {text!r}")
+    if text:
         for name, given in place.items():
             if not given:
                 check.say(name, "is empty: a figure without a complete source is not used")
