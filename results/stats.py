@@ -1,11 +1,24 @@
-"""The few statistics that the tables show."""
+"""The few statistics that the tables show.
+
+Runs are independent where their seeds are; runs that share one pretraining are not, and count as one value (the mean
+of them). With two values or more an interval is Student's t, because a percentile bootstrap of three values covers far
+less than it says (tests/results/test_coverage.py measures both). With one run only its test videos can be resampled.
+"""
 
 from __future__ import annotations
 
+import functools
 import math
 import statistics
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+
+import numpy as np
+
+from results.table import Estimate, Interval
+
+CONFIDENCE = 0.95
+RESAMPLES = 10_000
 
 
 @dataclass(frozen=True)
@@ -28,6 +41,91 @@ def summarise(values: Iterable[float | None]) -> Summary:
         mean=statistics.fmean(numbers) if numbers else None,
         sd=statistics.stdev(numbers) if len(numbers) > 1 else None,
     )
+
+
+def estimate(values: Sequence[float], shared: Sequence[Hashable] | None = None) -> Estimate | None:
+    """Of the `values` of runs with different seeds; None for none.
+
+    shared: for each run what it shares with others (the id of its pretraining); '' or None = nothing. The values of
+    runs that share something are averaged first; mean, sd (ddof = 1) and the interval are over those means.
+
+    Raises ValueError if the two have different lengths or a value is not finite.
+    """
+    if not values:
+        return None
+    if not all(math.isfinite(value) for value in values):
+        raise ValueError("an estimate needs finite values")
+    means = _means(values, shared)
+    interval = t_interval(means) if len(means) > 1 else None
+    sd = statistics.stdev(means) if len(means) > 1 else None
+    return Estimate(statistics.fmean(means), sd, len(values), len(means), interval)
+
+
+def _means(values: Sequence[float], shared: Sequence[Hashable] | None) -> list[float]:
+    """One value for each independent pretraining, sorted, so that the order of runs does not matter to the last bit."""
+    found: dict[Hashable, list[float]] = {}
+    for index, (value, key) in enumerate(zip(values, shared or [None] * len(values), strict=True)):
+        found.setdefault(("alone", index) if key in ("", None) else ("shared", key), []).append(value)
+    return sorted(statistics.fmean(sorted(group)) for group in found.values())
+
+
+def t_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Interval:
+    """Student's t interval of the mean of independent values (Student, Biometrika 6, 1908).
+
+    Raises ValueError for fewer than two values.
+    """
+    if len(values) < 2:
+        raise ValueError(f"an interval needs two values or more, there are {len(values)}")
+    half = t_quantile(len(values) - 1, confidence) * statistics.stdev(values) / math.sqrt(len(values))
+    mean = statistics.fmean(values)
+    return Interval(mean - half, mean + half, "seeds", confidence)
+
+
+@functools.cache
+def t_quantile(degrees: int, confidence: float = CONFIDENCE) -> float:
+    """t with P(|T| <= t) = `confidence` for `degrees` of freedom: T² / (T² + degrees) ~ Beta(1/2, degrees / 2).
+
+    Raises ValueError if not degrees >= 1 and 0 < confidence < 1.
+    """
+    if degrees < 1 or not 0 < confidence < 1:
+        raise ValueError(f"degrees={degrees}, confidence={confidence}: no quantile")
+    # the upper tail, because a share near 1 leaves no digits for 1 - share
+    tail = _beta_quantile(1 - confidence, degrees / 2, 0.5)
+    return math.sqrt(degrees * (1 - tail) / tail)
+
+
+def difference(
+    ours: Mapping[Hashable, float],
+    other: Mapping[Hashable, float],
+    shared: Mapping[Hashable, Hashable] | None = None,
+) -> Estimate | None:
+    """ours - other over the seeds that both have, each seed paired with itself; None without a common seed.
+
+    shared: seed -> what its run shares with the runs of other seeds, as in :func:`estimate`.
+    """
+    seeds = [seed for seed in ours if seed in other]
+    return estimate([ours[seed] - other[seed] for seed in seeds], [(shared or {}).get(seed) for seed in seeds])
+
+
+def bootstrap_difference(
+    ours: Sequence[bool], other: Sequence[bool], confidence: float = CONFIDENCE, seed: int = 0
+) -> Interval:
+    """Percentile bootstrap of the difference of two accuracies, in points of per cent, over the videos both tested.
+
+    `ours[i]` and `other[i]`: whether video i was right. It says what other videos would do to these two runs, nothing
+    about other seeds. Only three outcomes exist for a video (-1, 0, 1), so a resample is a draw of their counts.
+
+    Raises ValueError for no video or sequences of different lengths.
+    """
+    if not ours:
+        raise ValueError("a bootstrap needs a video at least")
+    gained = sum(a and not b for a, b in zip(ours, other, strict=True))
+    lost = sum(b and not a for a, b in zip(ours, other, strict=True))
+    videos = len(ours)
+    shares = [gained / videos, lost / videos, (videos - gained - lost) / videos]
+    counts = np.random.default_rng(seed).multinomial(videos, shares, RESAMPLES)
+    low, high = np.quantile(100 * (counts[:, 0] - counts[:, 1]) / videos, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return Interval(float(low), float(high), "videos", confidence)
 
 
 def chance(num_classes: int) -> float:

@@ -1,0 +1,163 @@
+"""Ours beside a printed figure: what differs, by how much, and the verdict. One rule for every table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from results.stats import CONFIDENCE
+from results.table import NOT_APPLICABLE, NOT_TRANSCRIBED, Cell, Comparison, Estimate, Interval, Published, Verdict
+
+FILE = Path(__file__).with_name("thresholds.yaml")
+
+
+class ThresholdError(ValueError):
+    """thresholds.yaml (or a file given in its place) cannot be used; the text says why."""
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """When a figure is reproduced; units and meaning stand in thresholds.yaml."""
+
+    tolerance: float = 0.5
+    half_width: float = 1.0
+    coverage: float = 0.97
+
+
+def read_thresholds(path: str | Path = FILE) -> Thresholds:
+    """Raises ThresholdError naming the key that is unknown, missing or out of range."""
+    try:
+        found = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise ThresholdError(f"{path} cannot be read: {error}") from error
+    names = {item.name for item in fields(Thresholds)}
+    if not isinstance(found, dict) or set(found) != names:
+        raise ThresholdError(f"{path} must give exactly {', '.join(sorted(names))}")
+    for name, value in found.items():
+        high = 1.0 if name == "coverage" else 100.0
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= high:
+            raise ThresholdError(f"{path}: {name}={value!r} must be a number from 0 to {high:g}")
+    return Thresholds(**{name: float(value) for name, value in found.items()})
+
+
+def rule(thresholds: Thresholds) -> str:
+    """The rule of the verdicts, as it is printed under a table."""
+    return (
+        f"Verdict, with d = ours - published and h the half-width of our {100 * CONFIDENCE:g} % interval over "
+        "independent seeds: `incomparable` on any difference of protocol, data, decoder or coverage (below "
+        f"{100 * thresholds.coverage:g} %); `single run` without a second seed; `reproduced` if |d| <= "
+        f"{thresholds.tolerance:g} and h <= {thresholds.half_width:g}; `within noise` if |d| <= h; else `above` or "
+        "`below`; `missing`: no finished run; `not transcribed`: nobody has entered the printed figure."
+    )
+
+
+def judge(
+    ours: Estimate | None,
+    published: Published | None,
+    differences: Sequence[str] = (),
+    thresholds: Thresholds = Thresholds(),
+) -> Comparison:
+    """The comparison of a measured figure with a printed one, in the order of the rule.
+
+    differences: everything in which the two are not the same experiment (:func:`differences_of`); any makes them
+    incomparable, and then no difference of the figures is given at all.
+    """
+    other = NOT_TRANSCRIBED if published is None else f"{published.text} ({published.source})"
+    if published is None:
+        return Comparison(other, None, None, "not transcribed")
+    if ours is None:
+        return Comparison(other, None, None, "missing")
+    if differences:
+        return Comparison(other, None, None, "incomparable", "; ".join(differences))
+    d = ours.mean - published.value
+    interval = ours.interval
+    moved = None if interval is None else Interval(interval.low - published.value, interval.high - published.value,
+                                                   interval.kind, interval.confidence)  # fmt: skip
+    return Comparison(other, d, moved, _verdict(d, ours, thresholds))
+
+
+def _verdict(d: float, ours: Estimate, thresholds: Thresholds) -> Verdict:
+    if ours.independent < 2 or ours.interval is None:
+        return "single run"
+    half = (ours.interval.high - ours.interval.low) / 2
+    # 72.1 - 71.6 is 0.5 to a reader and 0.49999... or 0.50000...1 to a machine
+    slack = 1e-9
+    if abs(d) <= thresholds.tolerance + slack and half <= thresholds.half_width + slack:
+        return "reproduced"
+    if abs(d) <= half + slack:
+        return "within noise"
+    return "above" if d > 0 else "below"
+
+
+def verdict_cell(comparison: Comparison) -> Cell:
+    """`below -2.1 [-2.9, -1.3]`; the reason of an incomparable one is in the comparison, not in the grid."""
+    text: str = comparison.verdict or NOT_APPLICABLE
+    if comparison.difference is not None:
+        text += f" {signed(comparison.difference)}"
+        if comparison.interval is not None:
+            text += f" [{signed(comparison.interval.low)}, {signed(comparison.interval.high)}]"
+    kind: Any = {"missing": "missing", "not transcribed": "not transcribed"}.get(comparison.verdict, "measured")
+    return Cell(text, kind, comparison=comparison)
+
+
+def published_cell(published: Published | None) -> Cell:
+    if published is None:
+        return Cell(NOT_TRANSCRIBED, "not transcribed")
+    return Cell(published.text, "published", published=published)
+
+
+def signed(value: float) -> str:
+    """One decimal with its sign; 0.0 has none."""
+    text = f"{value:+.1f}"
+    return "0.0" if float(text) == 0 else text
+
+
+def differences_of(run: Mapping[str, Any], conditions: Mapping[str, str], thresholds: Thresholds) -> list[str]:
+    """Everything in which a run (a row of the frame) and a printed figure are not the same experiment, to be read.
+
+    conditions: of the printed figure; a key that it does not have was not stated there and differs from nothing. Known
+    keys: benchmark, split, protocol (as printed), protocol_name (ours, '' = none of ours), frames, backbone, pretrain,
+    decoder, data.
+    """
+    found = []
+    name, printed = conditions.get("protocol_name", ""), conditions.get("protocol", "")
+    if (name or printed) and name != (run.get("protocol_name") or "own"):
+        found.append(f"protocol {run.get('protocol_name') or 'own'}, theirs {name or printed}")
+    ours: dict[str, Any] = {
+        "benchmark": str(run.get("benchmark", "")).partition(" ")[0],
+        "split": run.get("test.benchmark.split"),
+        "frames": run.get("test.sampling.num_frames"),
+        "backbone": _plain(run.get("backbone")),
+        "pretrain": "none" if run.get("weights") in ("scratch", None) else run.get("weights"),
+        "decoder": str(run.get("decoder") or "").partition(" ")[0],
+    }
+    for key, value in ours.items():
+        theirs = conditions.get(key, "")
+        if theirs and _plain(theirs) != _plain(value):
+            found.append(f"{key} {value}, theirs {theirs}")
+    copy = str(run.get("benchmark", ""))
+    if "(" in copy:
+        found.append(f"data: {copy[copy.index('(') + 1 : -1]}")
+    if theirs := conditions.get("data", ""):
+        found.append(f"data copy, theirs {theirs}")
+    return found + coverage_gap(run, thresholds)
+
+
+def coverage_gap(run: Mapping[str, Any], thresholds: Thresholds) -> list[str]:
+    """['coverage 91.2 % < 97 %'] if too many of the listed test videos were not measured."""
+    expected = run.get("expected_test")
+    if expected is None or expected != expected or not expected:
+        return []
+    share = (run["videos_test"] - run["unreadable_test"]) / expected
+    if share >= thresholds.coverage:
+        return []
+    return [f"coverage {100 * share:.1f} % < {100 * thresholds.coverage:g} %"]
+
+
+def _plain(value: Any) -> str:
+    """ResNet-50 and resnet50 are one name."""
+    return "".join(char for char in str(value).lower() if char.isalnum())
