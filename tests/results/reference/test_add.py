@@ -121,6 +121,18 @@ def test_a_file_that_cannot_be_appended_to_is_left_alone(texts: dict[str, str], 
         add_cell(texts | {"hcml.yaml": text}, make_cell(key=""))
 
 
+@pytest.mark.parametrize(("anchor", "alias"), [("&a ''", "*a"), ("&a {}", "*a")])
+@pytest.mark.parametrize("slot", [3, 2])
+def test_cells_that_share_a_value_are_left_alone(texts: dict[str, str], anchor: str, alias: str, slot: int) -> None:
+    old = "row: ''" if "'" in anchor else "conditions: {}"
+    name = old.partition(":")[0]
+    other = SLOT.replace("levels: 3", "levels: 2").replace("levels3", "levels2").replace(old, f"{name}: {alias}")
+    text = HEAD + SLOT.replace(old, f"{name}: {anchor}") + other
+    assert not parse({"hcml.yaml": text})[1]
+    with pytest.raises(Refused, match="by hand"):
+        add_cell(texts | {"hcml.yaml": text}, make_cell(key=f"sthv1-resnet50-levels{slot}-progressive-top1", ours={}))
+
+
 def test_a_list_that_is_indented_is_appended_to(texts: dict[str, str]) -> None:
     indented = "cells:\n" + "".join("  " + line for line in SLOT.splitlines(keepends=True)).replace("  \n", "\n")
     added = add_cell(texts | {"hcml.yaml": indented.rstrip("\n")}, make_cell())

@@ -102,6 +102,13 @@ def test_a_split_stands_only_where_the_row_says_it(rows: list[PublishedRow]) -> 
         assert row.split or not any(word in row.protocol for word in words.values() if word), row
 
 
+def test_a_copy_of_the_data_stands_only_where_the_note_says_it(rows: list[PublishedRow]) -> None:
+    for row in rows:
+        assert row.data in row.note, row
+        words = ("short-side", "340x256", "copy")
+        assert bool(row.data) == any(word in row.note for word in words), row
+
+
 def test_our_rows_that_are_the_same_method(rows: list[PublishedRow]) -> None:
     temporal = {"TSN": "none", "TSM": "shift (not causal)"}
     backbone = {"ResNet-50": "resnet50", "ResNet-101": "resnet101"}
