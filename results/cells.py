@@ -1,52 +1,67 @@
-"""Tables and the texts in them: cells, captions and footnotes."""
+"""The cells and texts of tables: what is said of the runs of an arm, and all that a reader must know about them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from results.grouping import NOTE_COLUMN, Arm, is_gap
-from results.stats import Summary, clopper_pearson, successes
+from results.stats import clopper_pearson, successes
+from results.table import MISSING, Cell, Column, Estimate, Interval, Row, Table, label, missing
 
-MISSING = "missing"
 COVERAGE = 0.97
 """Share of the listed test videos that a frozen network must be measured on: that of the suite's own protocols."""
 
 
-@dataclass(frozen=True)
-class Table:
-    """What is rendered: every cell is text already. ``sources`` names the runs behind each row."""
-
-    name: str
-    title: str
-    caption: str
-    columns: list[str]
-    rows: list[list[str]]
-    footnotes: list[str] = field(default_factory=list)
-    sources: list[str] = field(default_factory=list)
-
-
-def accuracy(arm: Arm, column: str, videos: str | None) -> str:
-    """Per cent with one decimal: ``mean ± sd (n)``, or for one run its value and [95 % interval] over its videos.
+def accuracy(arm: Arm | None, column: str, videos: str | None, command: str = "") -> Cell:
+    """Per cent with one decimal: ``mean ± sd (n=3)``, or for one run its value and [95 % interval] over its videos.
 
     `videos` is the column that says how many videos the accuracy counts; None = give no interval.
     """
-    summary = arm.summary(column)
-    if summary.mean is None or summary.sd is not None or not videos:
-        return per_cent(summary)
-    bounds = _interval(arm, summary.mean, videos)
-    return f"{summary.mean:.1f}" + (f" [{bounds[0]:.1f}, {bounds[1]:.1f}]" if bounds else "")
+    cell = number(arm, column, 1, command=command)
+    if arm is None or cell.estimate is None or cell.estimate.runs > 1 or not videos:
+        return cell
+    interval = _binomial(arm, cell.estimate.mean, videos)
+    if interval is None:
+        return cell
+    text = f"{cell.text} [{interval.low:.1f}, {interval.high:.1f}]"
+    found = Estimate(cell.estimate.mean, None, 1, 1, interval)
+    return Cell(text, "measured", estimate=found, runs=cell.runs)
 
 
-def per_cent(summary: Summary) -> str:
-    """Per cent with one decimal: ``mean ± sd (n)``, or one run's value alone."""
-    if summary.mean is None:
-        return MISSING
-    return f"{summary.mean:.1f}" + (f" ± {summary.sd:.1f} (n={summary.n})" if summary.sd is not None else "")
+def number(arm: Arm | None, column: str, decimals: int, factor: float = 1.0, command: str = "") -> Cell:
+    """``mean ± sd (n=3)`` of any figure, or one run's value alone; `factor` 100 turns shares into per cent."""
+    if arm is None:
+        return missing(command)
+    found, runs = arm.estimate(column, factor)
+    if found is None:
+        return missing(command)
+    return measured(found, decimals, runs)
 
 
-def _interval(arm: Arm, top1: float, videos: str) -> tuple[float, float] | None:
+def constant(arm: Arm | None, column: str, decimals: int, factor: float = 1.0, command: str = "") -> Cell:
+    """Like :func:`number`, for what no seed changes: one figure where all runs give the same."""
+    cell = number(arm, column, decimals, factor, command)
+    if cell.estimate is None or cell.estimate.sd != 0:
+        return cell
+    return replace(cell, text=f"{cell.estimate.mean:.{decimals}f}")
+
+
+def measured(found: Estimate, decimals: int, runs: Iterable[str]) -> Cell:
+    return Cell(estimate_text(found, decimals), "measured", estimate=found, runs=tuple(sorted(runs)))
+
+
+def estimate_text(found: Estimate, decimals: int) -> str:
+    """`73.1 ± 1.1 (n=3)`; `73.1 ± 1.1 (n=6/3)` where 6 runs share 3 pretrainings; one run: `73.1`."""
+    text = f"{found.mean:.{decimals}f}"
+    if found.runs == 1:
+        return text
+    counts = f"n={found.runs}" if found.independent == found.runs else f"n={found.runs}/{found.independent}"
+    return f"{text} ({counts})" if found.sd is None else f"{text} ± {found.sd:.{decimals}f} ({counts})"
+
+
+def _binomial(arm: Arm, top1: float, videos: str) -> Interval | None:
     trials = arm.values(videos)
     if len(trials) != 1 or arm.values("test.metric") == ["clip"]:  # clips of one video are no independent trials
         return None
@@ -54,16 +69,45 @@ def _interval(arm: Arm, top1: float, videos: str) -> tuple[float, float] | None:
         low, high = clopper_pearson(successes(top1, int(trials[0])), int(trials[0]))
     except ValueError:
         return None
-    return 100 * low, 100 * high
+    return Interval(100 * low, 100 * high, "binomial")
 
 
-def number(arm: Arm, column: str, decimals: int, factor: float = 1.0) -> str:
-    """``mean ± sd (n)`` of any figure, or one run's value alone; `factor` 100 turns shares into per cent."""
-    summary = arm.summary(column)
-    if summary.mean is None:
-        return MISSING
-    text = f"{factor * summary.mean:.{decimals}f}"
-    return text if summary.sd is None else f"{text} ± {factor * summary.sd:.{decimals}f} (n={summary.n})"
+def make_table(
+    name: str,
+    title: str,
+    caption: Iterable[str],
+    columns: Sequence[Column],
+    rows: Sequence[Row],
+    arms: Sequence[Arm],
+    **rest: Any,
+) -> Table:
+    """A table of `arms`: joins the caption's sentences, adds the footnotes on the runs and their names.
+
+    Columns are fewer or more where rows differ in more: every row must have as many cells as there are columns.
+    Raises ValueError if one has not.
+    """
+    for row in rows:
+        if len(row.cells) != len(columns):
+            raise ValueError(f"table {name}: a row of {len(row.cells)} cells under {len(columns)} columns")
+    names = sorted({(run["run_id"], f"{run['slug']}-{run['run_id'][:12]}") for arm in arms for run in arm.records})
+    notes = footnotes(arms, rows) + list(rest.pop("footnotes", ()))
+    text = " ".join(filter(None, caption))
+    return Table(
+        name, title, text, tuple(columns), tuple(rows), tuple(dict.fromkeys(notes)), names=tuple(names), **rest
+    )
+
+
+def labels(names: Iterable[str]) -> list[Column]:
+    return [Column(name, "label") for name in names]
+
+
+def texts(values: Iterable[object]) -> list[Cell]:
+    return [label(value) for value in values]
+
+
+def shares_pretraining(arm: Arm) -> bool:
+    named = [run["pretrain_id"] for run in arm.records if run["pretrain_id"]]
+    return len(named) > len(set(named))
 
 
 def chance_text(arms: Sequence[Arm], column: str) -> str:
@@ -73,10 +117,12 @@ def chance_text(arms: Sequence[Arm], column: str) -> str:
 
 def sampling(arms: Sequence[Arm], column: str, videos: str | None) -> str:
     """What the numbers in the cells are, and how little one seed says."""
-    counts = {arm.summary(column).n for arm in arms} - {0}
+    counts = {len(arm.numbers(column)) for arm in arms} - {0}
     parts = []
     if any(count > 1 for count in counts):
         parts.append("Mean ± standard deviation (ddof = 1) over n runs with different seeds.")
+        if any(shares_pretraining(arm) for arm in arms):
+            parts.append("n=6/3: 6 runs share 3 pretrainings, and ± is over the 3.")
     if 1 in counts:
         parts.append("Cells without n have one seed only: a" if len(counts) > 1 else "A")
         parts.append("one-seed smoke test, not evidence.")
@@ -110,38 +156,31 @@ def origin(arms: Sequence[Arm]) -> str:
 
 
 def run_names(arm: Arm) -> str:
-    return ", ".join(f"{slug}-{run_id[:12]}" for slug, run_id in zip(arm.runs["slug"], arm.runs["run_id"], strict=True))
+    return ", ".join(f"{run['slug']}-{run['run_id'][:12]}" for run in arm.records)
 
 
-def footnotes(arms: Sequence[Arm], rows: Sequence[Sequence[str]]) -> list[str]:
+def footnotes(arms: Sequence[Arm], rows: Sequence[Row]) -> list[str]:
     """All that a reader must know about the rows and would not guess."""
     notes = []
     if any(arm.note for arm in arms):
         notes.append(f"Rows that differ in what the column `{NOTE_COLUMN}` names are never averaged.")
     for arm in arms:
-        for run in arm.runs.to_dict("records"):
-            notes += _notes_on_run({str(key): value for key, value in run.items()})
+        for run in arm.records:
+            notes += _notes_on_run(run)
         pretrained = arm.values("pretrain_id")
-        if (
-            len(arm.runs) > 1
-            and len(pretrained) == 1
-            and pretrained != [""]
-            and arm.runs["phase"].iloc[0] != "pretrain"
-        ):
-            notes.append(f"{run_names(arm)}: one pretraining run for all, so ± is over seeds of fine-tuning alone.")
+        if len(arm.records) > 1 and len(pretrained) == 1 and pretrained != [""] and arm.first["phase"] != "pretrain":
+            notes.append(f"{run_names(arm)}: one pretraining run for all, so there is no spread over pretrainings.")
     for name in ("torch", "timm", "device"):
         values = sorted({str(value) for arm in arms for value in arm.values(name)})
         if len(values) > 1:
             notes.append(f"Runs with different {name}: {', '.join(values)}.")
-    missing = sum(cell == MISSING for row in rows for cell in row)
-    if missing:
-        notes.append(
-            f"{missing} cell{'s say' if missing > 1 else ' says'} `{MISSING}`: no finished run gave the figure."
-        )
+    gaps = sum(cell.kind == "missing" for row in rows for cell in row.cells)
+    if gaps:
+        notes.append(f"{gaps} cell{'s say' if gaps > 1 else ' says'} `{MISSING}`: no finished run gave the figure.")
     return notes
 
 
-def _notes_on_run(run: dict[str, Any]) -> list[str]:
+def _notes_on_run(run: Mapping[str, Any]) -> list[str]:
     name = f"{run['slug']}-{run['run_id'][:12]}"
     notes = []
     lost, total, expected = run["unreadable_test"], run["videos_test"], run.get("expected_test")

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from results.cells import MISSING, Table, accuracy, chance_text, footnotes, origin, run_names, sampling
-from results.flatten import NOT_APPLICABLE
+from results.cells import accuracy, chance_text, labels, make_table, origin, sampling, texts
 from results.grouping import (
     AXES,
     EXTRA_AXES,
@@ -21,11 +20,12 @@ from results.grouping import (
     of_phase,
     shown_axes,
 )
+from results.table import NOT_APPLICABLE, Cell, Column, Row, Table, label, missing, not_applicable
 
 KS = (1, 5, 10, 20)
 OWN = ("features", "pooling")
 """Axes that these tables always show."""
-Pair = tuple[Arm | None, Arm | None, str]
+Pair = tuple[Arm | None, Arm | None, Cell]
 """The probe and the retrieval of the same features, and what a cell says of the one that is not there."""
 
 
@@ -34,8 +34,7 @@ def self_supervised_evaluation(frame: pd.DataFrame) -> Table:
     pairs = _pairs(frame)
     arms = _members(pairs)
     extra, noted = _extra(arms), any(arm.note for arm in arms)
-    rows: list[list[str]] = []
-    sources: list[str] = []
+    rows: list[Row] = []
     last = [NOT_APPLICABLE] * (1 + len(KS))
     for probe, retrieval, gap in pairs:
         found = _members([(probe, retrieval, gap)])
@@ -43,16 +42,14 @@ def self_supervised_evaluation(frame: pd.DataFrame) -> Table:
         chance += last[1:] if retrieval is None else [chance_text([retrieval], f"metric.chance_r{k}") for k in KS]
         if chance != last:
             blank = [""] * (len(("levels", "pretraining", *OWN)) + len(extra))
-            rows.append(["chance", *blank, *chance, "", "", *([""] if noted else [])])
-            sources.append("")
+            rows.append(Row(tuple(texts(["chance", *blank, *chance, "", "", *([""] if noted else [])])), kind="chance"))
             last = chance
-        line = _names(found[0], extra)
-        line += [gap if probe is None else accuracy(probe, "metric.top1", "videos")]
-        line += [gap if retrieval is None else accuracy(retrieval, f"metric.r{k}", "videos") for k in KS]
-        line += [str(value) for value in found[0].values("trained")]
-        line += [" / ".join(f"{int(count):,}" for count in found[0].values("cost.trained_parameters"))]
-        rows.append([*line, *([_note(found)] if noted else [])])
-        sources.append("; ".join(f"{arm.runs['phase'].iloc[0]}: {run_names(arm)}" for arm in found))
+        cells = _names(found[0], extra)
+        cells += [gap if probe is None else accuracy(probe, "metric.top1", "videos")]
+        cells += [gap if retrieval is None else accuracy(retrieval, f"metric.r{k}", "videos") for k in KS]
+        cells += texts(found[0].values("trained"))
+        cells += [label(" / ".join(f"{int(count):,}" for count in found[0].values("cost.trained_parameters")))]
+        rows.append(Row((*cells, *texts([_note(found)] if noted else [])), found[0].apart_text))
     caption = [
         "Features of a frozen network. Linear probe: top-1 in per cent of the test videos, of a linear classifier "
         "trained on the features of the training videos. R@k: per cent of the test videos with a training video of "
@@ -62,17 +59,11 @@ def self_supervised_evaluation(frame: pd.DataFrame) -> Table:
         sampling(arms, "cost.seconds", "the test videos"),
         origin(arms),
     ]
-    return Table(
-        name="self_supervised_evaluation",
-        title="Self-supervised features: linear probe and retrieval",
-        caption=" ".join(filter(None, caption)),
-        columns=["backbone", "levels", "pretraining", *(EXTRA_AXES[axis] for axis in (*extra, *OWN)), "linear probe"]
-        + [*(f"R@{k}" for k in KS), "trained", "parameters"]
-        + ([NOTE_COLUMN] if noted else []),
-        rows=rows,
-        footnotes=footnotes(arms, rows),
-        sources=sources,
-    )
+    columns = labels(["backbone", "levels", "pretraining", *(EXTRA_AXES[axis] for axis in (*extra, *OWN))])
+    columns += [Column(name, unit="%", better="higher") for name in ("linear probe", *(f"R@{k}" for k in KS))]
+    columns += labels(["trained", "parameters", *([NOTE_COLUMN] if noted else [])])
+    title = "Self-supervised features: linear probe and retrieval"
+    return make_table("self_supervised_evaluation", title, caption, columns, rows, arms, experiment="frozen")
 
 
 def self_supervised_by_tier(frame: pd.DataFrame) -> Table:
@@ -82,37 +73,33 @@ def self_supervised_by_tier(frame: pd.DataFrame) -> Table:
     named = dict.fromkeys([*groups_of(arms, "top1"), *groups_of(arms, "r1")])
     groups, extra = list(named), _extra(arms)
     noted = any(arm.note for arm in arms)
-    rows: list[list[str]] = []
-    sources: list[str] = []
+    rows: list[Row] = []
+    last = ""
     probes, retrievals = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
     for arm in (arm for arm in (*probes, *retrievals) if arm is not None and groups):
-        probe = arm.runs["phase"].iloc[0] == "probe"
+        probe = arm.first["phase"] == "probe"
         figure, metric = ("linear probe", "top1") if probe else ("R@1", "r1")
-        line = [figure, *_names(arm, extra)]
-        line += [accuracy(arm, f"group.{name}.{metric}", f"group.{name}.counted") for name in groups]
-        if not sources or rows[-1][0] != figure:
+        names = _names(arm, extra)
+        if figure != last:
             chance = [f"group_chance.{name}" if probe else f"group.{name}.chance_r1" for name in groups]
-            blank = [""] * (len(line) - len(groups) - 2)
             chances = [chance_text([arm], column) for column in chance]
-            rows.append([figure, "chance", *blank, *chances, *([""] if noted else [])])
-            sources.append("")
-        rows.append([*line, *([arm.note] if noted else [])])
-        sources.append(run_names(arm))
+            line = [figure, "chance", *[""] * (len(names) - 1), *chances, *([""] if noted else [])]
+            rows.append(Row(tuple(texts(line)), kind="chance"))
+            last = figure
+        cells = [accuracy(arm, f"group.{name}.{metric}", f"group.{name}.counted") for name in groups]
+        note = texts([arm.note] if noted else [])
+        rows.append(Row((label(figure), *names, *cells, *note), f"{figure} {arm.apart_text}".strip()))
     caption = [
         "Features of a frozen network, in per cent of the test videos of each tier.",
         sampling(arms, "cost.seconds", "the test videos of the tier"),
         origin(arms),
     ]
-    return Table(
-        name="self_supervised_by_tier",
-        title="Self-supervised features, tier by tier",
-        caption=" ".join(filter(None, caption)),
-        columns=["figure", "backbone", "levels", "pretraining", *(EXTRA_AXES[axis] for axis in (*extra, *OWN))]
-        + [*groups, *([NOTE_COLUMN] if noted else [])],
-        rows=rows,
-        footnotes=footnotes(arms, rows),
-        sources=sources,
-    )
+    axes = [EXTRA_AXES[axis] for axis in (*extra, *OWN)]
+    columns = labels(["figure", "backbone", "levels", "pretraining", *axes])
+    columns += [Column(name, unit="%", better="higher") for name in groups]
+    columns += labels([NOTE_COLUMN] if noted else [])
+    title = "Self-supervised features, tier by tier"
+    return make_table("self_supervised_by_tier", title, caption, columns, rows, arms, experiment="frozen")
 
 
 def _members(pairs: Sequence[Pair]) -> list[Arm]:
@@ -123,8 +110,8 @@ def _extra(arms: Sequence[Arm]) -> list[str]:
     return [axis for axis in shown_axes(arms) if axis not in OWN]
 
 
-def _names(arm: Arm, extra: Sequence[str]) -> list[str]:
-    return [str(arm[axis]) for axis in ("backbone", "levels", "pretraining", *extra, *OWN)]
+def _names(arm: Arm, extra: Sequence[str]) -> list[Cell]:
+    return [label(arm[axis]) for axis in ("backbone", "levels", "pretraining", *extra, *OWN)]
 
 
 def _note(arms: Sequence[Arm]) -> str:
@@ -145,10 +132,11 @@ def _pairs(frame: pd.DataFrame) -> list[Pair]:
     pairs: list[Pair] = []
     for few, many in found.values():
         if len(few) <= 1 and len(many) <= 1:
-            gap = MISSING if probes and retrievals else NOT_APPLICABLE
+            gap = missing() if probes and retrievals else not_applicable()
             pairs.append((few[0] if few else None, many[0] if many else None, gap))
         else:
-            pairs += [(arm, None, NOT_APPLICABLE) for arm in few] + [(None, arm, NOT_APPLICABLE) for arm in many]
+            pairs += [(arm, None, not_applicable()) for arm in few]
+            pairs += [(None, arm, not_applicable()) for arm in many]
     order = {id(arm): rank for rank, arm in enumerate([*probes, *retrievals])}
     return sorted(pairs, key=lambda pair: _rank(pair, order))
 
@@ -160,12 +148,12 @@ def _rank(pair: Pair, order: dict[int, int]) -> tuple[int, int, str, int]:
 
 def _config(arms: Sequence[Arm], prefix: str) -> list[str]:
     """Keys of the phase's own configuration, without its name."""
-    names = {str(name)[len(prefix) :] for arm in arms for name in arm.runs.columns if str(name).startswith(prefix)}
+    names = {name[len(prefix) :] for arm in arms for run in arm.records for name in run if name.startswith(prefix)}
     return sorted(names)
 
 
 def _what(arm: Arm, prefix: str, shared: Sequence[str]) -> tuple[str, ...]:
-    first = {str(name): value for name, value in arm.runs.iloc[0].items()}
+    first = arm.first
     ancestors = sorted(name for name in first if name.startswith("pretrain."))
     names = [*AXES, *IDENTITY, *ancestors, *(prefix + name for name in shared)]
     return tuple("" if is_gap(first.get(name)) else str(first.get(name)) for name in names)

@@ -15,7 +15,8 @@ from typing import Any
 import pandas as pd
 
 from results.flatten import CONFIG_PREFIXES
-from results.stats import Summary, summarise
+from results.stats import estimate
+from results.table import Estimate
 
 IDENTITY = {
     "benchmark": "benchmark",
@@ -58,10 +59,16 @@ class Arm:
     """(column, value) of all that varies in the table besides the axes."""
     note: str
     """The same, to be read."""
-    runs: pd.DataFrame
+    records: tuple[Mapping[str, Any], ...]
+    """The rows of its runs in the frame, in the order of their ids."""
 
     def __getitem__(self, axis: str) -> Any:
         return dict(self.axes)[axis]
+
+    @property
+    def first(self) -> Mapping[str, Any]:
+        """For what all runs of the arm have in common."""
+        return self.records[0]
 
     @property
     def setting(self) -> tuple[Any, ...]:
@@ -74,12 +81,24 @@ class Arm:
         """Arms of different blocks are not comparable at all."""
         return tuple(value for name, value in self.apart if name in IDENTITY)
 
-    def summary(self, column: str) -> Summary:
-        return summarise(self.runs[column]) if column in self.runs else summarise([])
+    @property
+    def apart_text(self) -> str:
+        """The same as one text, for :attr:`results.table.Row.block`."""
+        return "; ".join(self.block)
+
+    def numbers(self, column: str) -> list[float]:
+        """The values of a column, a run each, those that have none left out."""
+        return [float(run[column]) for run in self.records if not is_gap(run.get(column))]
+
+    def estimate(self, column: str, factor: float = 1.0) -> tuple[Estimate | None, tuple[str, ...]]:
+        """Of `factor` times the figure in `column`, and the ids of the runs that have it."""
+        runs = [run for run in self.records if not is_gap(run.get(column))]
+        shared = [run["pretrain_id"] for run in runs]
+        return estimate([factor * float(run[column]) for run in runs], shared), tuple(run["run_id"] for run in runs)
 
     def values(self, column: str) -> list[Any]:
         """The distinct values of a column, sorted as text; gaps left out."""
-        return [] if column not in self.runs else sorted({v for v in self.runs[column] if not is_gap(v)}, key=str)
+        return sorted({run[column] for run in self.records if not is_gap(run.get(column))}, key=str)
 
 
 def is_gap(value: Any) -> bool:
@@ -105,7 +124,7 @@ def arms_of(frame: pd.DataFrame) -> list[Arm]:
         first = runs.iloc[0]
         axes = tuple((name, first[name]) for name in AXES)
         apart = tuple((name, _text(first[name])) for name in (*identity, *varying))
-        arms.append(Arm(axes, apart, note(apart, common), runs.reset_index(drop=True)))
+        arms.append(Arm(axes, apart, note(apart, common), _records(runs)))
     return sorted(arms, key=_order)
 
 
@@ -139,7 +158,7 @@ def families_of(frame: pd.DataFrame) -> list[dict[str, Arm]]:
 def _beyond_split(arm: Arm, split: str) -> tuple[str, ...]:
     """What arms of different splits must have in common: all but the manifests (the pretraining's too: each fold of a
     data set is pretrained on its own training videos) and the name that a split brings."""
-    first = {str(name): value for name, value in arm.runs.iloc[0].items()}
+    first = arm.first
     config = [name for name in sorted(first) if name.startswith(CONFIG_PREFIXES) and not name.endswith(".split")]
     names = [*AXES, *(name for name in IDENTITY if "manifest" not in name), *config]
     return tuple(_text(first[name]).replace(f"split {split}", "split") for name in names)
@@ -159,8 +178,9 @@ def groups_of(arms: Sequence[Arm], metric: str) -> list[str]:
     names = {
         str(column)[len(head) : -len(tail)]
         for arm in arms
-        for column in arm.runs.columns
-        if str(column).startswith(head) and str(column).endswith(tail) and arm.summary(str(column)).n
+        for run in arm.records
+        for column, value in run.items()
+        if column.startswith(head) and column.endswith(tail) and not is_gap(value)
     }
     return [tier for tier in TIERS if tier in names] + sorted(names - set(TIERS))
 
@@ -219,6 +239,10 @@ def note(apart: Iterable[tuple[str, str]], common: Collection[str] = ()) -> str:
             where = f"{'/'.join(phases)}." if keys.count(key) > 1 or len(phases) == 1 else ""
             parts.append(f"{where}{key}={value}")
     return "; ".join(parts)
+
+
+def _records(runs: pd.DataFrame) -> tuple[dict[str, Any], ...]:
+    return tuple({str(name): value for name, value in run.items()} for run in runs.to_dict("records"))
 
 
 def _distinct(frame: pd.DataFrame, name: str) -> set[str]:

@@ -16,9 +16,9 @@ if __name__ == "__main__":
     # as a script, sys.path begins with this folder, from which `import results` fails and `import tables` would not
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from results.cells import Table
 from results.collect import collect, problems
 from results.render import markdown, write_tables
+from results.table import Table
 from results.tables import all_tables, main_tables
 
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from results.cells import MISSING, Table, footnotes, number, origin, run_names, sampling
-from results.flatten import NOT_APPLICABLE
+from results.cells import labels, make_table, number, origin, sampling, texts
 from results.grouping import EXTRA_AXES, NOTE_COLUMN, Arm, arms_of, groups_of, of_phase, shown_axes
+from results.table import Cell, Column, Row, Table, missing, not_applicable
 
 FIRST_LEVEL = (
     ("reconstruction ratio", "reconstruction_ratio", 3, 1.0),
@@ -28,6 +28,20 @@ HIGHER_LEVELS = (
 """Figures of the contrast, so of levels 2 and up; `{}` is the level."""
 EVERY_LEVEL = (("feature std", "std_{}", 3, 1.0), ("effective rank", "rank_{}", 1, 1.0))
 ABOVE = "above all three"
+COLUMNS = (
+    Column("reconstruction ratio", better="lower"),
+    Column("end-point error (px)", unit="px", better="lower"),
+    Column("of zero motion (px)", unit="px"),
+    Column("at bound (%)", unit="%"),
+    Column("loss"),
+    Column("log N"),
+    Column("top-1 over time (%)", unit="%", better="higher"),
+    *(Column(name, unit="%") for name in ("chance", "static", "persistence")),
+    Column(ABOVE),
+    Column("feature std"),
+    Column("effective rank"),
+)
+"""Those of the figures below, in their order."""
 
 
 def pretraining_table(frame: pd.DataFrame) -> Table:
@@ -58,18 +72,15 @@ def pretraining_by_group(frame: pd.DataFrame) -> Table:
 def _table(frame: pd.DataFrame, name: str, title: str, group: str, groups: Sequence[tuple[str, str]]) -> Table:
     arms = arms_of(of_phase(frame, "pretrain")) if groups else []
     extra, noted = shown_axes(arms), any(arm.note for arm in arms)
-    rows, sources = [], []
+    rows = []
     for arm in arms:
         for level in range(1, arm["levels"] + 1):
-            for label, prefix in groups:
-                line = [arm["backbone"], str(arm["levels"]), arm["pretraining"], *(str(arm[axis]) for axis in extra)]
-                line += [str(level), *([label] if group else []), *_figures(arm, level, prefix)]
-                rows.append([*line, *([arm.note] if noted else [])])
-                sources.append(run_names(arm))
-    columns = ["backbone", "levels", "curriculum", *(EXTRA_AXES[axis] for axis in extra), "level"]
-    columns += [group] if group else []
-    columns += [column for column, *_ in (*FIRST_LEVEL, *HIGHER_LEVELS)] + [ABOVE]
-    columns += [column for column, *_ in EVERY_LEVEL] + ([NOTE_COLUMN] if noted else [])
+            for shown, prefix in groups:
+                names = [arm["backbone"], arm["levels"], arm["pretraining"], *(arm[axis] for axis in extra), level]
+                cells = [*texts([*names, *([shown] if group else [])]), *_figures(arm, level, prefix)]
+                rows.append(Row((*cells, *texts([arm.note] if noted else [])), arm.apart_text))
+    names = ["backbone", "levels", "curriculum", *(EXTRA_AXES[axis] for axis in extra), "level"]
+    columns = [*labels([*names, *([group] if group else [])]), *COLUMNS, *labels([NOTE_COLUMN] if noted else [])]
     caption = [
         "Reconstruction ratio: photometric error of the warped previous frame over that of zero motion; below 1 means "
         "that motion was learned. Top-1 over time: naming the right time among the other times of the same clip and "
@@ -79,10 +90,10 @@ def _table(frame: pd.DataFrame, name: str, title: str, group: str, groups: Seque
         sampling(arms, "cost.seconds", None),
         origin(arms),
     ]
-    return Table(name, title, " ".join(filter(None, caption)), columns, rows, footnotes(arms, rows), sources)
+    return make_table(name, title, caption, columns, rows, arms, experiment="hierarchy")
 
 
-def _figures(arm: Arm, level: int, prefix: str) -> list[str]:
+def _figures(arm: Arm, level: int, prefix: str) -> list[Cell]:
     first = [number(arm, prefix + metric, decimals, factor) for _, metric, decimals, factor in FIRST_LEVEL]
     higher = [
         number(arm, prefix + metric.format(level), decimals, factor) for _, metric, decimals, factor in HIGHER_LEVELS
@@ -91,14 +102,14 @@ def _figures(arm: Arm, level: int, prefix: str) -> list[str]:
         number(arm, prefix + metric.format(level), decimals, factor) for _, metric, decimals, factor in EVERY_LEVEL
     ]
     if level == 1:
-        return [*first, *(NOT_APPLICABLE for _ in (*higher, ABOVE)), *every]
-    return [*(NOT_APPLICABLE for _ in first), *higher, _above_all(arm, level, prefix), *every]
+        return [*first, *(not_applicable() for _ in (*higher, ABOVE)), *every]
+    return [*(not_applicable() for _ in first), *higher, _above_all(arm, level, prefix), *every]
 
 
-def _above_all(arm: Arm, level: int, prefix: str) -> str:
-    own = arm.summary(f"{prefix}top1_time_{level}").mean
-    others = [arm.summary(f"{prefix}{name}_time_{level}").mean for name in ("chance", "static", "persistence")]
-    known = [mean for mean in others if mean is not None]
+def _above_all(arm: Arm, level: int, prefix: str) -> Cell:
+    own, runs = arm.estimate(f"{prefix}top1_time_{level}")
+    others = [arm.estimate(f"{prefix}{name}_time_{level}")[0] for name in ("chance", "static", "persistence")]
+    known = [other.mean for other in others if other is not None]
     if own is None or len(known) < len(others):
-        return MISSING
-    return "yes" if own > max(known) else "no"
+        return missing()
+    return Cell("yes" if own.mean > max(known) else "no", "measured", runs=runs)

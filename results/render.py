@@ -9,8 +9,8 @@ import os
 import re
 from pathlib import Path
 
-from results.cells import Table
 from results.record import write_text
+from results.table import Table
 
 _SPECIAL = re.compile(r"[\\|`*<>&]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|~(?=~)|(?<=\])\(")
 
@@ -28,9 +28,15 @@ def markdown(table: Table, runs: bool = True) -> str:
     lines += [grid(table), ""]
     if table.footnotes:
         lines += [*(f"- {_prose(note)}" for note in table.footnotes), ""]
-    if runs and any(table.sources):
-        lines += ["Runs behind the rows:", "", *_sources(table.sources), ""]
+    if runs and table.names:
+        lines += ["Runs behind the rows:", "", *_sources(sources_of(table)), ""]
     return "\n".join(lines)
+
+
+def sources_of(table: Table) -> list[str]:
+    """For each row the names of the runs behind it, in the order of its cells."""
+    names = dict(table.names)
+    return [", ".join(dict.fromkeys(names[run] for cell in row.cells for run in cell.runs)) for row in table.rows]
 
 
 def _sources(sources: list[str]) -> list[str]:
@@ -46,7 +52,7 @@ def _sources(sources: list[str]) -> list[str]:
 
 def grid(table: Table) -> str:
     """The Markdown grid alone."""
-    rows = [[escape(cell) for cell in row] for row in (table.columns, *table.rows)]
+    rows = [[escape(cell) for cell in row] for row in (table.header, *table.texts())]
     widths = [max(3, *(len(row[column]) for row in rows)) for column in range(len(table.columns))]
     lines = [
         "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in rows
@@ -59,9 +65,8 @@ def csv_text(table: Table) -> str:
     """Columns, rows and, as the last column, the runs behind each row."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow([*table.columns, "runs"])
-    sources = table.sources or [""] * len(table.rows)
-    writer.writerows([*row, runs] for row, runs in zip(table.rows, sources, strict=True))
+    writer.writerow([*table.header, "runs"])
+    writer.writerows([*row, runs] for row, runs in zip(table.texts(), sources_of(table), strict=True))
     return buffer.getvalue()
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from results.cells import MISSING, Table, accuracy, chance_text, footnotes, origin, per_cent, run_names, sampling
+from results.cells import accuracy, chance_text, labels, make_table, measured, origin, sampling, texts
 from results.grouping import (
     EXTRA_AXES,
     NOTE_COLUMN,
@@ -20,7 +20,8 @@ from results.grouping import (
     of_phase,
     shown_axes,
 )
-from results.stats import Summary, summarise
+from results.stats import estimate
+from results.table import Cell, Column, Row, Table, missing
 
 
 def top1_per_split(frame: pd.DataFrame) -> Table:
@@ -38,30 +39,24 @@ def top1_per_split(frame: pd.DataFrame) -> Table:
     splits = sorted({split for family in families for split in family}, key=int)
     arms = [arm for family in families for arm in family.values()]
     extra, noted = shown_axes(arms), any(_note(arm) for arm in arms)
-    rows, sources = [], []
+    rows = []
     for family in families:
         members = [family.get(split) for split in splits]
         found = [arm for arm in members if arm is not None]
         first = found[0]
-        line = [str(first.values("benchmark")[0]), first["backbone"], str(first["levels"]), first["pretraining"]]
-        line += [str(first[axis]) for axis in extra]
-        line += [MISSING if arm is None else accuracy(arm, "metric.top1", "videos") for arm in members]
-        line += [*([per_cent(mean_over(members))] if len(splits) > 1 else []), chance_text(found, "chance")]
-        rows.append([*line, *([_note(first)] if noted else [])])
-        sources.append("; ".join(run_names(arm) for arm in found))
+        names = [first.values("benchmark")[0], first["backbone"], first["levels"], first["pretraining"]]
+        cells = texts([*names, *(first[axis] for axis in extra)])
+        cells += [accuracy(arm, "metric.top1", "videos") for arm in members]
+        cells += [mean_over(members)] if len(splits) > 1 else []
+        cells += texts([chance_text(found, "chance"), *([_note(first)] if noted else [])])
+        rows.append(Row(tuple(cells), _note(first)))
     caption = ["Top-1 in per cent of the test videos of each official split, and the mean over these splits."]
     caption += [sampling(arms, "metric.top1", "the test videos of the split"), origin(arms)]
-    return Table(
-        name="top1_per_split",
-        title="Top-1 per split",
-        caption=" ".join(filter(None, caption)),
-        columns=["benchmark", "backbone", "levels", "pretraining", *(EXTRA_AXES[axis] for axis in extra)]
-        + [f"split {split}" for split in splits]
-        + [*([f"mean({','.join(splits)})"] if len(splits) > 1 else []), "chance", *([NOTE_COLUMN] if noted else [])],
-        rows=rows,
-        footnotes=footnotes(arms, rows),
-        sources=sources,
-    )
+    top1 = [f"split {split}" for split in splits] + ([f"mean({','.join(splits)})"] if len(splits) > 1 else [])
+    columns = labels(["benchmark", "backbone", "levels", "pretraining", *(EXTRA_AXES[axis] for axis in extra)])
+    columns += [Column(name, unit="%", better="higher") for name in top1]
+    columns += labels(["chance", *([NOTE_COLUMN] if noted else [])])
+    return make_table("top1_per_split", "Top-1 per split", caption, columns, rows, arms)
 
 
 def _note(arm: Arm) -> str:
@@ -69,21 +64,25 @@ def _note(arm: Arm) -> str:
     return note((name, value) for name, value in arm.apart if "manifest" not in name)
 
 
-def mean_over(arms: Sequence[Arm | None]) -> Summary:
-    """Over the runs of one seed, one of each arm, then over seeds; nothing unless every arm has the same seeds."""
-    columns = [None if arm is None else _by_seed(arm) for arm in arms]
+def mean_over(arms: Sequence[Arm | None], column: str = "metric.top1") -> Cell:
+    """Over the runs of one seed, one of each arm, then over seeds; missing unless every arm has the same seeds."""
+    columns = [None if arm is None else _by_seed(arm, column) for arm in arms]
     found = [column for column in columns if column is not None]
-    if (
-        not found
-        or len(found) < len(columns)
-        or any([key for key, _ in c] != [key for key, _ in found[0]] for c in found)
-    ):
-        return summarise([])
-    return summarise(statistics.fmean(top1 for _, top1 in runs) for runs in zip(*found, strict=True))
+    if not found or len(found) < len(columns) or any(set(values) != set(found[0]) for values in found):
+        return missing()
+    seeds = sorted(found[0])
+    means = [statistics.fmean(values[seed] for values in found) for seed in seeds]
+    estimated = estimate(means, [seed[1] for seed in seeds])
+    runs = {run["run_id"] for arm in arms if arm is not None for run in arm.records}
+    return missing() if estimated is None else measured(estimated, 1, runs)
 
 
-def _by_seed(arm: Arm) -> list[tuple[tuple[str, str], float]]:
-    """(seeds of the run and of its pretraining, top-1), in order: runs of one seed may differ in the other."""
-    rows = arm.runs.to_dict("records")
-    keys = [(str(row["seed"]), "" if is_gap(row.get("pretrain_seed")) else str(row["pretrain_seed"])) for row in rows]
-    return sorted(zip(keys, (float(row["metric.top1"]) for row in rows), strict=True))
+def _by_seed(arm: Arm, column: str) -> dict[tuple[str, str], float]:
+    """(seed, seed of the pretraining or '') -> figure: runs of one seed may differ in the other."""
+    found = {}
+    for run in arm.records:
+        value = run.get(column)
+        if value is not None and not is_gap(value):
+            pretrained = run.get("pretrain_seed")
+            found[str(run["seed"]), "" if is_gap(pretrained) else str(pretrained)] = float(value)
+    return found

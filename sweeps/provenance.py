@@ -18,7 +18,9 @@ ROOT = Path(__file__).resolve().parents[1]
 """Where our packages lie: the checkout, or a copy made by :func:`snapshot`."""
 
 SCIENCE = ("hcml", "benchmarks")
-"""Packages whose code can change a result."""
+"""Packages whose code can change a result ..."""
+NO_SCIENCE = ("benchmarks/speed",)
+"""... and folders in them that cannot: what measures the suite's own speed. Snapshots carry them all the same."""
 PACKAGES = ("hcml", "benchmarks", "sweeps", "results")
 _COPIED = (".py", ".yaml", ".csv", ".json", ".txt")
 
@@ -31,13 +33,19 @@ def fingerprint(root: Path = ROOT, packages: tuple[str, ...] = SCIENCE) -> str:
     """
     digest = hashlib.sha256()
     for package in packages:
-        for path in sorted((root / package).rglob("*.py")):
+        for path in _science(root, package, "*.py"):
             tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
             digest.update(f"{path.relative_to(root).as_posix()}\0{_dump(tree)}\0".encode())
-        for path in sorted((root / package).rglob("*.txt")):
+        for path in _science(root, package, "*.txt"):
             lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line and line[0] != "#"]
             digest.update("\0".join([path.relative_to(root).as_posix(), *lines, ""]).encode())
     return digest.hexdigest()
+
+
+def _science(root: Path, package: str, pattern: str) -> list[Path]:
+    apart = tuple(root / folder for folder in NO_SCIENCE)
+    found = (root / package).rglob(pattern)
+    return sorted(path for path in found if not any(folder in path.parents for folder in apart))
 
 
 def _dump(node: Any) -> str:

@@ -14,7 +14,7 @@ TIERS = ("direction", "change", "order", "relation")
 
 
 def rows_of(table: Table) -> list[dict[str, str]]:
-    return [dict(zip(table.columns, row, strict=True)) for row in table.rows]
+    return [dict(zip(table.header, row, strict=True)) for row in table.texts()]
 
 
 def frozen(
@@ -52,7 +52,8 @@ def frozen(
 def test_probe_and_retrieval_of_one_network_share_a_row_beside_chance(make: Any, frame_of: FrameOf) -> None:
     chains = [frozen(make, phase, figure) for phase, figure in (("probe", 60.0), ("retrieval", 45.0))]
     chains += [frozen(make, phase, 30.0, pretraining="none") for phase in ("probe", "retrieval")]
-    table = self_supervised_evaluation(frame_of(*chains))
+    frame = frame_of(*chains)
+    table = self_supervised_evaluation(frame)
     chance, control, row = rows_of(table)
     assert [chance[name] for name in ("linear probe", "R@1", "R@5", "R@20")] == ["8.3", "11.0", "15.0", "30.0"]
     assert (control["pretraining"], row["pretraining"]) == ("none", "progressive")
@@ -63,8 +64,8 @@ def test_probe_and_retrieval_of_one_network_share_a_row_beside_chance(make: Any,
         "linear",
         "1,552",
     )
-    assert "note" not in table.columns and table.footnotes == []
-    assert "probe: resnet50" in table.sources[2] and "retrieval: resnet50" in table.sources[2]
+    assert "note" not in table.header and table.footnotes == ()
+    assert set(frame[frame["run_id"].isin(table.rows[2].runs)]["phase"]) == {"probe", "retrieval"}
     assert "one-seed smoke test" in table.caption
 
 
@@ -122,7 +123,7 @@ def test_by_tier(make: Any, frame_of: FrameOf) -> None:
         ("R@1", "resnet50"),
     ]
     assert [row["order"][:4] for row in rows] == ["8.3", "50.0", "20.0", "25.0"]
-    assert table.columns[-4:] == list(TIERS)
+    assert table.header[-4:] == list(TIERS)
 
 
 def test_the_tables_are_made_where_there_are_such_runs_alone(make: Any, frame_of: FrameOf) -> None:
@@ -134,7 +135,7 @@ def test_the_tables_are_made_where_there_are_such_runs_alone(make: Any, frame_of
         "pretraining",
     ]
     assert "self_supervised_by_tier" in [table.name for table in all_tables(frame)]
-    assert levels_by_backbone(frame).columns == ["levels", "pretraining", "resnet50", "chance"]
+    assert levels_by_backbone(frame).header == ["levels", "pretraining", "resnet50", "chance"]
     other = [table.name for table in all_tables(frame[frame["phase"] == "test"])]
     assert not any(name.startswith("self_supervised") for name in other)
 

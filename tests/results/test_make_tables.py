@@ -46,5 +46,5 @@ def test_expected_rows_reach_the_files(make: Any, tmp_path: Path) -> None:
     expected = ({"backbone": "resnet50", "levels": n, "pretraining": "progressive"} for n in (1, 2))
     tables, found = make_tables([tmp_path / "runs"], tmp_path / "out", expected)
     assert found == []
-    assert tables[0].rows[1][2] == "missing"
+    assert tables[0].texts()[1][2] == "missing"
     assert "missing" in (tmp_path / "out" / "levels_by_backbone.md").read_text()

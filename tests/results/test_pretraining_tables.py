@@ -11,7 +11,7 @@ FrameOf = Callable[..., pd.DataFrame]
 
 
 def rows_of(table: Table) -> list[dict[str, str]]:
-    return [dict(zip(table.columns, row, strict=True)) for row in table.rows]
+    return [dict(zip(table.header, row, strict=True)) for row in table.texts()]
 
 
 def test_a_row_for_each_level_with_the_figures_of_that_level(make: Any, frame_of: FrameOf) -> None:
@@ -63,7 +63,7 @@ def test_by_group_tells_each_group_apart(make: Any, frame_of: FrameOf) -> None:
 def test_without_groups_there_is_no_table_by_group(make: Any, frame_of: FrameOf) -> None:
     chain = make.runs()
     chain["pretrain"]["groups"] = {}
-    assert pretraining_by_group(frame_of(chain)).rows == []
+    assert pretraining_by_group(frame_of(chain)).rows == ()
 
 
 def test_better_than_both_baselines_but_not_than_chance_is_not_above(make: Any, frame_of: FrameOf) -> None:

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from results.cells import Table
 from results.collect import collect
-from results.render import csv_text, escape, grid, markdown, write_tables
+from results.render import csv_text, escape, grid, markdown, sources_of, write_tables
+from results.table import Cell, Column, Row, Table, label
 from results.tables import all_tables
 
 NAMES = [
@@ -28,10 +28,10 @@ NAMES = [
 
 
 def table_of(cells: list[str]) -> Table:
-    rows = [[cell, "1.0"] for cell in cells]
-    return Table(
-        "t", "T", "C", ["name", "top-1"], rows, ["A note on `missing`."], [f"run-{n}" for n in range(len(cells))]
-    )
+    rows = tuple(Row((label(cell), Cell("1.0", "measured", runs=(f"{n}",)))) for n, cell in enumerate(cells))
+    columns = (Column("name", "label"), Column("top-1"))
+    names = tuple((f"{n}", f"run-{n}") for n in range(len(cells)))
+    return Table("t", "T", "C", columns, rows, ("A note on `missing`.",), names=names)
 
 
 def unescaped_bars(line: str) -> int:
@@ -70,14 +70,14 @@ def test_csv_gives_the_cells_back(cells: list[str]) -> None:
     table = table_of(cells)
     found = list(csv.reader(io.StringIO(csv_text(table))))
     assert found[0] == ["name", "top-1", "runs"]
-    assert [row[:2] for row in found[1:]] == table.rows
-    assert [row[2] for row in found[1:]] == table.sources
+    assert [row[:2] for row in found[1:]] == table.texts()
+    assert [row[2] for row in found[1:]] == sources_of(table)
 
 
 def test_markdown_has_title_caption_notes_and_runs() -> None:
-    table = Table(
-        "t", "Top-1", "All | rows.", ["a"], [["1"], ["2"], ["3"]], ["A `missing` cell."], ["r_1-x", "r_1-x", ""]
-    )
+    cells = [Cell("1", "measured", runs=("r",)), Cell("2", "measured", runs=("r",)), Cell("3")]
+    rows = tuple(Row((cell,)) for cell in cells)
+    table = Table("t", "Top-1", "All | rows.", (Column("a"),), rows, ("A `missing` cell.",), names=(("r", "r_1-x"),))
     text = markdown(table)
     assert text.startswith("# Top-1\n\nAll \\| rows.\n\n| a   |\n| --- |\n| 1   |\n")
     assert "- A `missing` cell.\n" in text

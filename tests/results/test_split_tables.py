@@ -33,7 +33,7 @@ def on_split(make: Any, split: str, seed: int, correct: int, **kwargs: Any) -> d
 
 def rows_of(frame: pd.DataFrame) -> list[dict[str, str]]:
     table = top1_per_split(frame)
-    return [dict(zip(table.columns, row, strict=True)) for row in table.rows]
+    return [dict(zip(table.header, row, strict=True)) for row in table.texts()]
 
 
 def test_three_splits_stand_in_one_row_with_the_mean_over_them(make: Any, frame_of: FrameOf) -> None:

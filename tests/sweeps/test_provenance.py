@@ -64,6 +64,16 @@ def test_fingerprint_is_the_same_in_every_python_version(root):
     assert fingerprint(root) == "063d5283b6e7b95cbcd303502648cede41821d4398874742658f07f75e89f350"
 
 
+def test_what_measures_speed_is_no_science(root):
+    before = fingerprint(root)
+    (root / "benchmarks" / "speed").mkdir()
+    (root / "benchmarks" / "speed" / "clock.py").write_text("x = 3")
+    (root / "benchmarks" / "speed" / "names.txt").write_text("a")
+    assert fingerprint(root) == before
+    (root / "benchmarks" / "speedy.py").write_text("x = 3")
+    assert fingerprint(root) != before
+
+
 def test_a_snapshot_is_complete_and_made_once(root, tmp_path):
     (root / "benchmarks" / "p.yaml").write_text("a: 1")
     (root / "hcml" / "__pycache__").mkdir()

@@ -1,0 +1,178 @@
+"""The ablation tables: one builder for every :class:`results.ablations.Axis`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from results.ablations import Axis
+from results.cells import accuracy, labels, make_table, origin, sampling, texts
+from results.compare import signed
+from results.grouping import EXTRA_AXES, NOTE_COLUMN, Arm, groups_of, natural, shown_axes
+from results.predictions import right_answers
+from results.settings import Block, Label, Varying, blocks_of
+from results.stats import bootstrap_difference, difference
+from results.table import Cell, Column, Comparison, Estimate, Row, Table, missing, not_applicable
+
+COMMON = ("benchmark", "profile", "backbone")
+"""What every row says of its block, besides what its note says."""
+Answers = Callable[[Mapping[str, Any]], Mapping[str, bool] | None]
+
+
+def ablation_table(axis: Axis, arms: Sequence[Arm], varying: Varying, answers: Answers = right_answers) -> Table:
+    """A block of rows for each setting in which the axis was varied, the differences to the block's first row beside.
+
+    arms: of test runs, from :func:`results.grouping.arms_of`. answers: for the bootstrap over videos where there is one
+    run only. Rows that are expected and not there say `missing` and how to get them.
+    """
+    labelled = [(label, arm) for arm in arms if (label := axis.label(arm.first)) is not None]
+    blocks = _shown(axis, blocks_of(labelled, varying, axis.owned))
+    shown = [arm for block in blocks for _, arm in block.arms]
+    common = [name for name in COMMON if axis.columns != (name,)]
+    fixed = [] if "levels" in axis.columns else ["levels"]
+    fixed += [name for name in shown_axes(shown) if EXTRA_AXES[name] not in axis.columns]
+    groups = groups_of(shown, "top1")
+    noted = any(_note(block, arm) for block in blocks for _, arm in block.arms)
+    rows: list[Row] = []
+    for number, block in enumerate(blocks):
+        rows += _rows(axis, block, [*common, *fixed], groups, noted, f"{number + 1}: {block.identity}".strip(), answers)
+    if not blocks:
+        blanks = ["-"] * (len(common) + len(fixed))
+        for label, overrides in axis.expected:
+            cell = missing(_command(axis, overrides, None))
+            rows.append(Row((*texts([*blanks, *label]), cell, missing(cell.command))))
+    columns = labels([*common, *(EXTRA_AXES.get(name, name) for name in fixed), *axis.columns])
+    columns += [Column("top-1", unit="%", better="higher"), Column("difference", unit="points")]
+    columns += [Column(name, unit="%", better="higher") for name in groups]
+    columns += labels([NOTE_COLUMN] if noted else [])
+    caption = [
+        axis.question,
+        "Top-1 in per cent of the test videos. Difference: to the first row of the block, in points, seed paired with "
+        "seed; in brackets its 95 % interval, Student's t over independent pretrainings, or, where it says `videos`, a "
+        "paired bootstrap over the test videos of one run each (video sampling only)." if rows else "",
+        sampling(shown, "metric.top1", "the test videos"),
+        origin(shown),
+    ]  # fmt: skip
+    return make_table(axis.name, axis.title, caption, columns, rows, shown, experiment=axis.experiment)
+
+
+def _shown(axis: Axis, blocks: Sequence[Block]) -> list[Block]:
+    """Those in which the axis was varied; where that is nowhere, the fullest block, to be completed."""
+    wanted = [label for label, _ in axis.expected]
+    chosen: list[Block] = []
+    counts = Counter(pair for block in blocks for pair in block.settings.pairs for _ in block.arms)
+    # of each setting the value that most arms have: a control is not what an ablation begins from
+    usual = {
+        name: max(found, key=lambda value: (counts[name, value], value)) for name, found in _values(counts).items()
+    }
+    for identity in dict.fromkeys(block.identity for block in blocks):
+        members = [block for block in blocks if block.identity == identity]
+        varied = [block for block in members if len(set(block.own)) > 1]
+        if not varied:
+            best = max(members, key=lambda block: _fullness(block, wanted, usual))
+            varied = [best] if any(label in wanted for label, _ in best.arms) else []
+        chosen += varied
+    return sorted(
+        chosen, key=lambda block: (block.identity, natural(str(block.arms[0][1]["backbone"])), _levels(block))
+    )
+
+
+def _values(counts: Mapping[tuple[str, str], int]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for name, value in counts:
+        found.setdefault(name, []).append(value)
+    return found
+
+
+def _fullness(block: Block, wanted: Sequence[Label], usual: Mapping[str, str]) -> tuple[int, int, int]:
+    unusual = sum(usual[name] != value for name, value in block.settings.pairs if not name.endswith("levels"))
+    return len({label for label, _ in block.arms} & set(wanted)), -unusual, _levels(block)
+
+
+def _levels(block: Block) -> int:
+    return max(int(arm["levels"]) for _, arm in block.arms)
+
+
+def _rows(
+    axis: Axis, block: Block, common: Sequence[str], groups: Sequence[str], noted: bool, name: str, answers: Answers
+) -> list[Row]:
+    sample = max((arm for _, arm in block.arms), key=lambda arm: int(arm["levels"]))
+    wanted = dict(axis.expected) if axis.profile in ("", sample.first["profile"]) else {}
+    order = {label: rank for rank, label in enumerate(wanted)}
+    found = sorted(block.arms, key=lambda item: (order.get(item[0], len(order)), _natural(item[0])))
+    baseline = found[0] if not wanted or found[0][0] == next(iter(wanted)) else None
+    rows = []
+    for label in dict.fromkeys([*wanted, *(label for label, _ in found)]):
+        arms = [arm for known, arm in found if known == label]
+        shown = [str(sample.first[key]) for key in common]
+        if not arms:
+            command = _command(axis, wanted[label], sample.first)
+            cells = [missing(command) for _ in ("top-1", "difference", *groups)]
+            rows.append(Row((*texts([*shown, *label]), *cells, *texts([""] if noted else [])), name))
+        for arm in arms:
+            cells = [accuracy(arm, "metric.top1", "videos")]
+            if baseline is None:
+                cells.append(not_applicable())
+            else:
+                cells.append(difference_cell(arm, baseline, answers))
+            cells += [accuracy(arm, f"group.{group}.top1", f"group.{group}.counted") for group in groups]
+            rows.append(Row((*texts([*shown, *label]), *cells, *texts([_note(block, arm)] if noted else [])), name))
+    return rows
+
+
+def _note(block: Block, arm: Arm) -> str:
+    """What sets the arm apart from another one with its label, or the block from another block of the table."""
+    return arm.note
+
+
+def _natural(label: Label) -> tuple[Any, ...]:
+    return tuple(natural(part) for part in label)
+
+
+def difference_cell(arm: Arm, baseline: tuple[Label, Arm], answers: Answers) -> Cell:
+    """Of top-1 to the baseline's, seed paired with seed."""
+    label, base = baseline
+    if arm is base:
+        return Cell("baseline")
+    other = f"{', '.join(label)}, the same seeds"
+    ours, theirs = _by_seed(arm), _by_seed(base)
+    seeds = [seed for seed in ours if seed in theirs]
+    if not seeds:
+        return not_applicable()
+    shared = {seed: "+".join(filter(None, (ours[seed]["pretrain_id"], theirs[seed]["pretrain_id"]))) for seed in seeds}
+    top1 = {seed: float(ours[seed]["metric.top1"]) for seed in seeds}
+    found = difference(top1, {seed: float(theirs[seed]["metric.top1"]) for seed in seeds}, shared)
+    assert found is not None  # there is a seed
+    interval = found.interval
+    if interval is None and len(seeds) == 1:
+        right, wrong = answers(ours[seeds[0]]), answers(theirs[seeds[0]])
+        if right and wrong and set(right) == set(wrong):
+            videos = sorted(right)
+            interval = bootstrap_difference([right[video] for video in videos], [wrong[video] for video in videos])
+    text = signed(found.mean)
+    if interval is not None:
+        kind = " videos" if interval.kind == "videos" else ""
+        text += f" [{signed(interval.low)}, {signed(interval.high)}]{kind}"
+    runs = tuple(sorted({run["run_id"] for seed in seeds for run in (ours[seed], theirs[seed])}))
+    estimate = Estimate(found.mean, found.sd, found.runs, found.independent, interval)
+    return Cell(text, "measured", estimate=estimate, comparison=Comparison(other, found.mean, interval), runs=runs)
+
+
+def _by_seed(arm: Arm) -> dict[Any, Mapping[str, Any]]:
+    """The run of each seed; of several (another seed of the pretraining), the first."""
+    found: dict[Any, Mapping[str, Any]] = {}
+    for run in arm.records:
+        if run.get("metric.top1") is not None and run["metric.top1"] == run["metric.top1"]:
+            found.setdefault(run["seed"], run)
+    return found
+
+
+def _command(axis: Axis, overrides: str, run: Mapping[str, Any] | None) -> str:
+    """What makes a row beside the runs of a block (`run` is one of them), or the first one of all."""
+    words = [] if "experiment=" in overrides else [f"experiment={axis.experiment}"]
+    if run is not None:
+        words += [f"profile={run['profile']}", f"benchmark={str(run['benchmark']).partition(' ')[0]}"]
+        words += [f"backbone.name={run['backbone']}"]
+        words += [] if "levels=" in overrides or "experiment=" in overrides else [f"levels={run['levels']}"]
+    return " ".join(["python sweeps/run.py -m", *words, overrides])

@@ -1,0 +1,236 @@
+"""What is ablated: one :class:`Axis` for each question that a table answers, with the rows it should have.
+
+`expected` names the rows in their order, the first of them the baseline, each with the overrides that make it in the
+sweep `experiment` (a file of sweeps/conf/experiment; a test resolves every one of these commands).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from results.settings import Label
+from results.table import NOT_APPLICABLE
+
+Run = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Axis:
+    name: str
+    title: str
+    question: str
+    """One sentence of the caption: what the rows compare."""
+    columns: tuple[str, ...]
+    label: Callable[[Run], Label | None]
+    """The row of a run (of the frame), None = not in this table."""
+    owned: tuple[str, ...]
+    """Settings that the axis varies, without their phase."""
+    experiment: str
+    expected: tuple[tuple[Label, str], ...]
+    profile: str = ""
+    """The only profile for which rows are expected, where their labels depend on it."""
+
+
+def _depth(run: Run) -> Label:
+    return str(run["levels"]), str(run["pretraining"])
+
+
+def _objective(run: Run) -> Label | None:
+    if not run["levels"]:
+        return None
+    if run["pretraining"] == "none":
+        return ("none",)
+    weights = {name: run.get(f"pretrain.objective.{name}.weight") for name in ("reconstruction", "contrast")}
+    return None if None in weights.values() else (_NAMES[weights["reconstruction"] != 0, weights["contrast"] != 0],)
+
+
+_NAMES = {
+    (True, True): "both",
+    (True, False): "reconstruction",
+    (False, True): "contrast",
+    (False, False): "no loss",
+}
+
+
+def _curriculum(run: Run) -> Label | None:
+    if run["pretraining"] == "none" or not run["levels"]:
+        return None
+    frozen = "frozen" if run.get("pretrain.curriculum.freeze_lower") is True else "trained"
+    return str(run["pretraining"]), frozen
+
+
+def _prime(run: Run) -> Label | None:
+    if not run["levels"] or run["pretraining"] == "none":
+        return None
+    prime = str(run["prime"])
+    return prime, NOT_APPLICABLE if prime == "difference" else str(run.get("test.model.motion.max_displacement"))
+
+
+def _negatives(run: Run) -> Label | None:
+    if run["levels"] < 2 or run["pretraining"] == "none" or run.get("pretrain.objective.contrast.weight") == 0:
+        return None
+    found = run.get("pretrain.objective.contrast.negatives")
+    return None if not isinstance(found, str) else (" + ".join(found.strip("[]").replace('"', "").split(", ")),)
+
+
+def _temporal(run: Run) -> Label:
+    return str(run["temporal"]), str(run["levels"]), str(run["pretraining"])
+
+
+def _auxiliary(run: Run) -> Label | None:
+    weight = run.get("finetune.auxiliary_weight")
+    if not run["levels"] or run["pretraining"] == "none" or not isinstance(weight, int | float) or weight != weight:
+        return None
+    return (f"{weight:g}",)
+
+
+def _fusion(run: Run) -> Label | None:
+    return (str(run["fusion_init"]), str(run["pretraining"])) if run["levels"] else None
+
+
+def _control(run: Run) -> Label | None:
+    """Equal steps make equal compute visible: those of pretraining and of fine-tuning together."""
+    steps = [run.get(f"{phase}.length.steps") for phase in ("pretrain", "finetune")]
+    known = [int(count) for count in steps if isinstance(count, int | float) and count == count and count > 0]
+    total = sum(known) if known else NOT_APPLICABLE
+    return tuple(map(str, (run["levels"], run["temporal"], run["motion_input"], run["pretraining"], total)))
+
+
+DEPTH = Axis(
+    "hierarchy_depth",
+    "How many levels, with and without pretraining",
+    "Rows differ in the number of motion levels and in whether they were pretrained without labels.",
+    ("levels", "pretraining"),
+    _depth,
+    ("model.levels", "curriculum.steps_per_level"),
+    "hierarchy",
+    (
+        (("0", "none"), "levels=0 init=scratch"),
+        *(
+            ((str(levels), pretraining), f"levels={levels} init={init}")
+            for levels in (1, 2, 3)
+            for pretraining, init in (("none", "scratch"), ("progressive", "run"))
+        ),
+    ),
+)
+OBJECTIVES = Axis(
+    "pretraining_objectives",
+    "What pretraining learns from",
+    "Rows differ in the self-supervised losses of the pretraining.",
+    ("objective",),
+    _objective,
+    ("objective", "curriculum"),
+    "objectives",
+    (
+        (("none",), "init=scratch"),
+        (("reconstruction",), "init=run objective=reconstruction"),
+        (("contrast",), "init=run objective=contrastive"),
+        (("both",), "init=run objective=both"),
+    ),
+)
+CURRICULUM = Axis(
+    "curriculum",
+    "One level after the other, or all at once",
+    "Rows differ in how the levels' losses join in the pretraining, and in whether lower levels go on learning.",
+    ("curriculum", "lower levels"),
+    _curriculum,
+    ("curriculum",),
+    "curriculum",
+    (
+        (("joint", "trained"), "pretrain.curriculum.name=joint"),
+        (("progressive", "trained"), "pretrain.curriculum.name=progressive"),
+        (("progressive", "frozen"), "pretrain.curriculum.name=progressive pretrain.curriculum.freeze_lower=true"),
+    ),
+)
+PRIME = Axis(
+    "prime_motion",
+    "What the first level is made from",
+    "Rows differ in the prime motion (the cost volume, the difference of features, or both) and in the search radius.",
+    ("prime motion", "displacement"),
+    _prime,
+    ("model.motion.prime", "model.motion.max_displacement"),
+    "prime",
+    (
+        (("difference", "-"), "motion.prime=difference"),
+        *((("cost_volume", str(d)), f"motion.prime=cost_volume motion.max_displacement={d}") for d in (1, 3, 5)),
+        (("both", "3"), "motion.prime=both motion.max_displacement=3"),
+    ),
+)
+NEGATIVES = Axis(
+    "negatives",
+    "Where the negatives come from",
+    "Rows differ in the negatives of the contrast: other places, other times of the clip, other clips.",
+    ("negatives",),
+    _negatives,
+    ("objective.contrast.negatives",),
+    "negatives",
+    tuple(
+        ((" + ".join(names),), f"'objective.contrast.negatives=[{','.join(names)}]'")
+        for names in (("space", "time", "clip"), ("space", "time"), ("time", "clip"), ("space", "clip"), ("clip",))
+    ),
+)
+TEMPORAL = Axis(
+    "temporal_modelling",
+    "Motion levels beside temporal modelling in the backbone",
+    "Rows differ in the temporal modelling of the backbone and in whether it carries motion levels.",
+    ("temporal", "levels", "pretraining"),
+    _temporal,
+    ("model.temporal", "model.levels", "curriculum.steps_per_level"),
+    "temporal",
+    tuple(
+        ((temporal, levels, pretraining), f"temporal={temporal} levels={levels} init={init}")
+        for levels, pretraining, init in (
+            ("0", "none", "scratch"),
+            ("3", "none", "scratch"),
+            ("3", "progressive", "run"),
+        )
+        for temporal in ("none", "shift")
+    ),
+)
+AUXILIARY = Axis(
+    "auxiliary_losses",
+    "Self-supervised losses beside the labels",
+    "Rows differ in the weight of the self-supervised losses during fine-tuning.",
+    ("auxiliary weight",),
+    _auxiliary,
+    ("auxiliary_weight", "objective"),
+    "auxiliary",
+    tuple(((weight,), f"finetune.auxiliary_weight={weight}") for weight in ("0", "0.1", "0.3")),
+)
+FUSION = Axis(
+    "fusion_init",
+    "How the fusion starts",
+    "Rows differ in the initialisation of the fusion (zero: a fresh network equals its plain backbone) and in "
+    "pretraining.",
+    ("fusion init", "pretraining"),
+    _fusion,
+    ("model.fusion",),
+    "fusion",
+    tuple(
+        ((fusion, pretraining), f"fusion.init={fusion} init={init}")
+        for fusion in ("zero", "random")
+        for pretraining, init in (("none", "scratch"), ("progressive", "run"))
+    ),
+)
+CONTROLS = Axis(
+    "controls",
+    "Controls: is it the motion, and is it the pretraining?",
+    "Static input compares a frame with itself: the same parameters, no motion. Steps in all: those of pretraining and "
+    "fine-tuning together, so that rows of equal compute can be compared.",
+    ("levels", "temporal", "motion input", "pretraining", "steps in all"),
+    _control,
+    ("model.levels", "model.temporal", "model.motion.input", "length", "curriculum.steps_per_level"),
+    "hierarchy",
+    (
+        (("0", "none", "-", "none", "320"), "levels=0 init=scratch"),
+        (("0", "shift", "-", "none", "320"), "experiment=control_temporal"),
+        (("3", "none", "static", "progressive", "720"), "experiment=control_static"),
+        (("3", "none", "video", "none", "320"), "levels=3 init=scratch"),
+        (("3", "none", "video", "none", "720"), "experiment=control_compute levels=3"),
+        (("3", "none", "video", "progressive", "720"), "levels=3 init=run"),
+    ),
+    profile="full",
+)
+AXES = (DEPTH, CONTROLS, OBJECTIVES, CURRICULUM, PRIME, NEGATIVES, TEMPORAL, AUXILIARY, FUSION)

@@ -1,0 +1,116 @@
+"""Top-1 of the test runs: levels x backbone on one page, and tier by tier."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import pandas as pd
+
+from results.cells import accuracy, chance_text, labels, make_table, origin, sampling, texts
+from results.grouping import (
+    EXTRA_AXES,
+    NOTE_COLUMN,
+    Arm,
+    arms_of,
+    axes_order,
+    families_of,
+    groups_of,
+    natural,
+    of_phase,
+    pretraining_order,
+    shown_axes,
+)
+from results.split_tables import mean_over
+from results.table import NOT_APPLICABLE, Cell, Column, Row, Table, missing, not_applicable
+
+Key = tuple[Any, ...]
+
+
+def levels_by_backbone(frame: pd.DataFrame, expected: Iterable[Mapping[str, Any]] = ()) -> Table:
+    """Top-1 of the test runs: a row for each (levels, pretraining), the backbones side by side, chance beside them.
+
+    Rows come for every combination of the levels and pretrainings found under one setting. `expected` adds rows and
+    columns for runs that may not have begun: mappings with ``backbone`` (timm's name), ``levels``, ``pretraining``.
+    """
+    arms = arms_of(of_phase(frame, "test"))
+    wanted = [(str(item["backbone"]), int(item["levels"]), str(item["pretraining"])) for item in expected]
+    backbones = sorted({arm["backbone"] for arm in arms} | {name for name, _, _ in wanted}, key=natural)
+    extra, noted = shown_axes(arms), any(arm.note for arm in arms)
+    settings: dict[Key, list[Arm]] = {}
+    for arm in arms:
+        settings.setdefault(arm.setting, []).append(arm)
+    keyed = [row for members in settings.values() for row in _setting_rows(members, backbones, extra, noted)]
+    found = {(arm["levels"], arm["pretraining"]) for arm in arms}
+    for levels, pretraining in sorted({(levels, pretraining) for _, levels, pretraining in wanted} - found):
+        cells = texts([levels, pretraining, *(NOT_APPLICABLE for _ in extra)]) + [missing() for _ in backbones]
+        cells += texts([chance_text(arms, "chance"), *([""] if noted else [])])
+        # behind all blocks that have runs: which of them it would belong to is not known yet
+        keyed.append((((chr(0x10FFFF),), (levels, pretraining_order(pretraining)), ()), Row(tuple(cells))))
+    rows = [row for _, row in sorted(keyed, key=lambda item: item[0])]
+    caption = ["Top-1 in per cent of the test videos.", sampling(arms, "metric.top1", "the test videos"), origin(arms)]
+    columns = labels(["levels", "pretraining", *(EXTRA_AXES[axis] for axis in extra)])
+    columns += [Column(name, unit="%", better="higher") for name in backbones]
+    columns += labels(["chance", *([NOTE_COLUMN] if noted else [])])
+    title = "Top-1 by levels and backbone"
+    return make_table("levels_by_backbone", title, caption, columns, rows, arms)
+
+
+def _setting_rows(members: list[Arm], backbones: list[str], extra: list[str], noted: bool) -> list[tuple[Key, Row]]:
+    """The grid of levels and pretrainings of arms that agree in all else but the backbone, each row with its key."""
+    by_axes = {(arm["levels"], arm["pretraining"], arm["backbone"]): arm for arm in members}
+    first = members[0]
+    rows = []
+    for levels in {arm["levels"] for arm in members}:
+        for pretraining in {arm["pretraining"] for arm in members}:
+            arms = [by_axes.get((levels, pretraining, name)) for name in backbones]
+            found = [arm for arm in arms if arm is not None]
+            cells: list[Cell] = texts([levels, pretraining, *(first[axis] for axis in extra)])
+            cells += [accuracy(arm, "metric.top1", "videos") for arm in arms]
+            cells += texts([chance_text(found or members, "chance"), *([first.note] if noted else [])])
+            order = axes_order(dict(first.axes) | {"levels": levels, "pretraining": pretraining, "backbone": ""})
+            rows.append(((first.block, order, first.apart), Row(tuple(cells), first.apart_text)))
+    return rows
+
+
+def top1_per_tier(frame: pd.DataFrame) -> Table:
+    """Top-1 of the test runs in each group of classes, beside the mean over groups and the top-1 over all videos.
+
+    Runs that were trained and tested on one tier each stand in one row if they agree in everything else.
+    """
+    families = [family for family in families_of(of_phase(frame, "test")) if groups_of(list(family.values()), "top1")]
+    arms = [arm for family in families for arm in family.values()]
+    groups = groups_of(arms, "top1")
+    extra, noted = shown_axes(arms), any(arm.note for arm in arms)
+    apart = [all(split in groups for split in family) for family in families]
+    mixed = len(set(apart)) > 1
+    rows: list[Row] = []
+    last: list[str] = []
+    for family, one_by_one in zip(families, apart, strict=True):
+        members = list(family.values())
+        first = members[0]
+        owner = {group: arm for group in groups for arm in members if arm.numbers(f"group.{group}.top1")}
+        chance = [chance_text([owner.get(group, first)], f"group_chance.{group}") for group in groups]
+        chance += ["", NOT_APPLICABLE if one_by_one else chance_text([first], "chance")]
+        if chance != last:
+            line = ["chance", *[""] * (2 + len(extra) + mixed), *chance, *([""] if noted else [])]
+            rows.append(Row(tuple(texts(line)), kind="chance"))
+            last = chance
+        cells = texts([first["backbone"], first["levels"], first["pretraining"], *(first[axis] for axis in extra)])
+        cells += texts(["one tier each" if one_by_one else "all tiers"] if mixed else [])
+        cells += [accuracy(owner.get(name), f"group.{name}.top1", f"group.{name}.counted") for name in groups]
+        if one_by_one:
+            cells += [mean_over([owner.get(group) for group in groups]), not_applicable()]
+        else:
+            cells += [accuracy(first, "metric.mean_group_top1", None), accuracy(first, "metric.top1", "videos")]
+        cells += texts(["; ".join(dict.fromkeys(arm.note for arm in members))] if noted else [])
+        rows.append(Row(tuple(cells), first.apart_text))
+    caption = ["Top-1 in per cent of the test videos of each tier. A row `chance` holds for the rows below it."]
+    if any(apart):
+        caption += ["Tiers trained one by one: each cell of such a row is a run of its own on that tier's videos."]
+    caption += [sampling(arms, "metric.top1", "the test videos of the tier"), origin(arms)]
+    columns = labels(["backbone", "levels", "pretraining", *(EXTRA_AXES[axis] for axis in extra)])
+    columns += labels(["trained on"] if mixed else [])
+    columns += [Column(name, unit="%", better="higher") for name in (*groups, "mean of tiers", "all videos")]
+    columns += labels([NOTE_COLUMN] if noted else [])
+    return make_table("top1_per_tier", "Top-1 per tier", caption, columns, rows, arms, experiment="hierarchy")

@@ -1,0 +1,107 @@
+"""What motion costs: parameters and multiply-adds beside the plain backbone, and clips a second, memory and time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from results.ablation_tables import difference_cell
+from results.cells import accuracy, constant, labels, make_table, number, origin, sampling, texts
+from results.grouping import EXTRA_AXES, NOTE_COLUMN, Arm, arms_of, natural, of_phase, shown_axes
+from results.predictions import right_answers
+from results.settings import Block, Label, Varying, blocks_of
+from results.table import Cell, Column, Row, Table, missing, not_applicable
+
+PHASES = ("pretrain", "finetune", "probe", "retrieval", "test")
+OWNED = ("model.backbone.name", "model.levels", "curriculum.steps_per_level")
+Answers = Callable[[Mapping[str, Any]], Mapping[str, bool] | None]
+
+
+def backbones_table(arms: Sequence[Arm], varying: Varying, answers: Answers = right_answers) -> Table:
+    """Each backbone plain and with motion: parameters, GMACs, what motion adds to both, and what it gains."""
+    labelled = [((arm["backbone"], str(arm["levels"]), arm["pretraining"]), arm) for arm in arms]
+    blocks = [block for block in blocks_of(labelled, varying, OWNED) if len({label for label, _ in block.arms}) > 1]
+    shown = [arm for block in blocks for _, arm in block.arms]
+    extra, noted = shown_axes(shown), any(arm.note for arm in shown)
+    rows = [row for index, block in enumerate(blocks) for row in _backbone_rows(block, index, extra, noted, answers)]
+    columns = labels(
+        ["benchmark", "profile", "backbone", "levels", "pretraining", *(EXTRA_AXES[name] for name in extra)]
+    )
+    columns += [Column("parameters (M)", unit="M"), Column("more parameters (%)", unit="%")]
+    columns += [Column("GMACs", unit="GMACs"), Column("more GMACs (%)", unit="%")]
+    columns += [Column("top-1", unit="%", better="higher"), Column("difference", unit="points")]
+    columns += labels([NOTE_COLUMN] if noted else [])
+    caption = [
+        "Parameters of the network that is tested, and multiply-adds of one clip (view), with what motion adds to the "
+        "plain backbone of the row's block. Difference of top-1 to that backbone, seed paired with seed.",
+        sampling(shown, "metric.top1", "the test videos"),
+        origin(shown),
+    ]
+    return make_table("backbones", "Backbones, plain and with motion", caption, columns, rows, shown,
+                      experiment="backbones")  # fmt: skip
+
+
+def _backbone_rows(block: Block, index: int, extra: Sequence[str], noted: bool, answers: Answers) -> list[Row]:
+    found = sorted(block.arms, key=lambda item: (natural(item[0][0]), item[0][1:]))
+    plain: dict[str, tuple[Label, Arm]] = {}
+    for label, arm in found:
+        if arm["levels"] == 0:
+            plain.setdefault(label[0], (label, arm))
+    rows = []
+    for label, arm in found:
+        base = plain.get(label[0])
+        command = _plain_command(arm)
+        cells = texts([arm.first["benchmark"], arm.first["profile"], *label, *(arm[name] for name in extra)])
+        for column, factor, decimals in (("cost.parameters", 1e-6, 2), ("cost.gmacs", 1.0, 3)):
+            cells += [constant(arm, column, decimals, factor), _more(arm, base, column, command)]
+        cells += [accuracy(arm, "metric.top1", "videos")]
+        cells += [missing(command) if base is None else difference_cell(arm, base, answers)]
+        name = f"{index + 1}: {block.identity}".strip()
+        rows.append(Row((*cells, *texts([arm.note] if noted else [])), name))
+    return rows
+
+
+def _plain_command(arm: Arm) -> str:
+    run = arm.first
+    benchmark = str(run["benchmark"]).partition(" ")[0]
+    words = [f"profile={run['profile']}", f"benchmark={benchmark}", f"backbone.name={run['backbone']}", "levels=0"]
+    return " ".join(["python sweeps/run.py -m experiment=backbones", *words, "init=scratch"])
+
+
+def _more(arm: Arm, base: tuple[Label, Arm] | None, column: str, command: str) -> Cell:
+    """What the arm has more than the plain backbone, in per cent of that."""
+    if base is None:
+        return missing(command)
+    if arm is base[1]:
+        return not_applicable()
+    (ours, runs), (theirs, more) = arm.estimate(column), base[1].estimate(column)
+    if ours is None or theirs is None or theirs.mean == 0:
+        return missing()
+    return Cell(f"{100 * (ours.mean / theirs.mean - 1):.1f}", "measured", runs=tuple(sorted({*runs, *more})))
+
+
+def cost_table(frame: pd.DataFrame) -> Table:
+    """Clips a second, peak memory and time of every phase. Machines are shared: compare within one device only."""
+    arms = [arm for phase in PHASES for arm in arms_of(of_phase(frame, phase))]
+    extra, noted = shown_axes(arms), any(arm.note for arm in arms)
+    rows = []
+    for arm in arms:
+        names = [arm.first["phase"], arm["backbone"], arm["levels"], arm["pretraining"], *(arm[axis] for axis in extra)]
+        devices = " / ".join(arm.values("environment.gpu") or arm.values("environment.cpu") or arm.values("device"))
+        cells = [*texts([*names, devices]), number(arm, "cost.clips_per_second", 1)]
+        cells += [number(arm, "cost.peak_memory_mb", 0), number(arm, "cost.seconds", 0)]
+        rows.append(
+            Row((*cells, *texts([arm.note] if noted else [])), f"{arm.first['phase']} {arm.apart_text}".strip())
+        )
+    columns = labels(["phase", "backbone", "levels", "pretraining", *(EXTRA_AXES[axis] for axis in extra), "device"])
+    columns += [Column("clips/s", unit="clips/s", better="higher"), Column("memory (MB)", unit="MB", better="lower")]
+    columns += [Column("time (s)", unit="s", better="lower")] + labels([NOTE_COLUMN] if noted else [])
+    caption = [
+        "Throughput of the phase's own work, peak memory of the process, and seconds from start to end. "
+        "Times of shared machines: what ran beside is not recorded.",
+        sampling(arms, "cost.seconds", None),
+        origin(arms),
+    ]
+    return make_table("cost", "What it costs", caption, columns, rows, arms)
