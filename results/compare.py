@@ -124,9 +124,8 @@ def differences_of(run: Mapping[str, Any], conditions: Mapping[str, str], thresh
     decoder, data.
     """
     found = []
-    name = conditions.get("protocol_name")
-    if name is not None and name != (run.get("protocol_name") or "own"):
-        printed = conditions.get("protocol") or "not stated"
+    name, printed = conditions.get("protocol_name", ""), conditions.get("protocol", "")
+    if (name or printed) and name != (run.get("protocol_name") or "own"):
         found.append(f"protocol {run.get('protocol_name') or 'own'}, theirs {name or printed}")
     ours: dict[str, Any] = {
         "benchmark": str(run.get("benchmark", "")).partition(" ")[0],

@@ -17,6 +17,7 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from results.collect import collect, problems
+from results.reference import load
 from results.render import markdown, write_tables
 from results.table import Table
 from results.tables import all_tables, main_tables
@@ -32,8 +33,10 @@ def make_tables(
     Raises OSError if `out` cannot be written; a table is then written whole or not at all.
     """
     frame, expected = collect(*roots), list(expected)
-    write_tables(all_tables(frame, expected), out)
-    return main_tables(frame, expected), [str(problem) for problem in problems(frame)]
+    printed = main_tables(frame, expected)
+    if printed:  # published figures alone are no result
+        write_tables(all_tables(frame, load(), expected), out)
+    return printed, [str(problem) for problem in problems(frame)]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

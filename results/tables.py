@@ -6,6 +6,7 @@ compared with; what is not there says ``missing`` and how to get it. One table h
 accuracy_tables      levels x backbone, and tier by tier
 ablation_tables      what each part is worth: one builder for all axes of ablations.py
 cost_tables          parameters, multiply-adds, throughput, memory, time
+published_tables     beside the paper's figures and those of others
 split_tables         data sets with several official splits
 frozen_tables        linear probe and retrieval
 pretraining_tables   what the levels learned without labels
@@ -21,13 +22,16 @@ import pandas as pd
 from results.ablation_tables import ablation_table
 from results.ablations import AXES
 from results.accuracy_tables import levels_by_backbone, top1_per_tier
+from results.compare import Thresholds, read_thresholds
 from results.cost_tables import backbones_table, cost_table
 from results.frozen_tables import self_supervised_by_tier, self_supervised_evaluation
 from results.grouping import arms_of, of_phase
 from results.pretraining_tables import pretraining_by_group, pretraining_table
+from results.published_tables import published_tables
+from results.reference.model import References
 from results.settings import Varying
 from results.split_tables import top1_per_split
-from results.table import Table
+from results.table import Table, cells_of
 
 
 def main_tables(frame: pd.DataFrame, expected: Iterable[Mapping[str, Any]] = ()) -> list[Table]:
@@ -37,13 +41,28 @@ def main_tables(frame: pd.DataFrame, expected: Iterable[Mapping[str, Any]] = ())
     return [table for table in tables if table.rows]
 
 
-def all_tables(frame: pd.DataFrame, expected: Iterable[Mapping[str, Any]] = ()) -> list[Table]:
-    """Every table that has rows; [] for a frame without finished runs. `expected`: see levels_by_backbone."""
-    if frame.empty:
-        return main_tables(frame, expected)
-    arms = arms_of(of_phase(frame, "test"))
-    varying = Varying(arms)
-    ablations = [ablation_table(axis, arms, varying) for axis in AXES]
-    by_group = [self_supervised_by_tier(frame), pretraining_by_group(frame)]
-    others = [*ablations, backbones_table(arms, varying), *by_group, cost_table(frame)]
-    return main_tables(frame, expected) + [table for table in others if table.rows]
+def all_tables(
+    frame: pd.DataFrame,
+    references: References | None = None,
+    expected: Iterable[Mapping[str, Any]] = (),
+    thresholds: Thresholds | None = None,
+    unfilled: bool = False,
+) -> list[Table]:
+    """Every table that has a figure, measured or published.
+
+    references: None leaves the tables of published figures out; expected: see levels_by_backbone; thresholds: None =
+    those of thresholds.yaml; unfilled: also the tables in which everything is missing, with the commands to fill them.
+    """
+    tests = arms_of(of_phase(frame, "test"))
+    varying = Varying(tests)
+    tables = [ablation_table(axis, tests, varying) for axis in AXES] + [backbones_table(tests, varying)]
+    tables += [self_supervised_by_tier(frame), pretraining_by_group(frame), cost_table(frame)]
+    if references is not None:
+        frozen = [arm for phase in ("probe", "retrieval") for arm in arms_of(of_phase(frame, phase))]
+        tables += published_tables([*tests, *frozen], references, thresholds or read_thresholds())
+    kept = [table for table in tables if table.rows and (unfilled or _has_a_figure(table))]
+    return main_tables(frame, expected) + kept
+
+
+def _has_a_figure(table: Table) -> bool:
+    return any(cell.kind in ("measured", "published", "not transcribed") for cell in cells_of(table))

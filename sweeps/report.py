@@ -25,7 +25,7 @@ def report(runs: Path, folders: Sequence[Path], expected: Iterable[Mapping[str, 
     Returns '' where none of `folders` has a table.
     """
     _, problems = make_tables([runs], runs / "tables")
-    tables = all_tables(collect(*folders), expected) if folders else []
+    tables = all_tables(collect(*folders), expected=expected) if folders else []
     accuracy = [table for table in tables if table.name in SHOWN]
     text = "\n".join(markdown(table, runs=False) for table in accuracy or tables)
     if not text:

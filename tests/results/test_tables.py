@@ -4,8 +4,10 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from results.ablations import AXES
 from results.cells import MISSING, Table
 from results.collect import collect
+from results.reference import load
 from results.stats import clopper_pearson
 from results.tables import all_tables, levels_by_backbone, main_tables, top1_per_tier
 
@@ -244,7 +246,7 @@ def test_seeds_of_fine_tuning_alone_are_not_passed_off_as_more(make: Any, frame_
     first = make.runs(seed=0)
     second = make.runs(seed=0, config={"finetune.seed": 1})
     table = levels_by_backbone(frame_of(first, {name: second[name] for name in ("finetune", "test")}))
-    assert rows_of(table)[0]["resnet50"] == "50.0 ± 0.0 (n=2)"
+    assert rows_of(table)[0]["resnet50"] == "50.0 (n=2/1)"
     assert any("one pretraining run for all" in note for note in table.footnotes)
 
 
@@ -266,13 +268,17 @@ def test_tables_do_not_depend_on_the_order_of_the_rows(make: Any, frame_of: Fram
 def test_nothing_finished_gives_no_table(tmp_path: Any, make: Any, frame_of: FrameOf) -> None:
     assert all_tables(collect(tmp_path)) == []
     finetuned = frame_of({"finetune": make.runs()["finetune"]})
-    assert all_tables(finetuned) == []
+    assert [table.name for table in all_tables(finetuned)] == ["cost"]
+    unfilled = all_tables(finetuned, load(), unfilled=True)
+    assert {axis.name for axis in AXES} <= {table.name for table in unfilled if table.missing}
 
 
 def test_the_printed_tables_are_the_short_ones(make: Any, frame_of: FrameOf) -> None:
     frame = frame_of(make.runs())
     assert [table.name for table in main_tables(frame)] == ["levels_by_backbone", "top1_per_tier", "pretraining"]
-    assert [table.name for table in all_tables(frame)][3:] == ["pretraining_by_tier"]
+    others = [table.name for table in all_tables(frame)][3:]
+    assert {"hierarchy_depth", "cost", "pretraining_by_tier"} <= set(others) and not others[0].startswith("state")
+    assert [table.name for table in all_tables(frame, load())][-1] == "self_supervised_hmdb51"
 
 
 @pytest.mark.parametrize(
