@@ -19,6 +19,7 @@ import pandas as pd
 from results.causes import Difference, Runs, differences
 from results.collect import collect, problems
 from results.matching import Change, Pair, pairs_of, value_of
+from results.reference import load
 from results.table import Cell, Table
 from results.tables import all_tables
 
@@ -86,8 +87,11 @@ def lines(found: Comparison) -> Iterator[str]:
         yield f"table {table}"
         for row, members in itertools.groupby(cells, key=lambda cell: cell.pair.place.row_text):
             yield f"  {_one_line(row)}"
-            for causes, alike in itertools.groupby(members, key=lambda cell: cell.causes):
-                yield from (f"    {_one_line(f'{cell.pair.place.column}: {_what(cell)}')}" for cell in alike)
+            for (causes, change), alike in itertools.groupby(members, key=lambda cell: (cell.causes, cell.change)):
+                texts = [_one_line(f"{cell.pair.place.column}: {_what(cell)}") for cell in alike]
+                if change in ("appeared", "disappeared"):
+                    texts = [f"{change}: {', '.join(texts)}"]
+                yield from (f"    {text}" for text in texts)
                 yield from (f"        {_one_line(str(cause))}" for cause in causes)
     noise = [cell.within_noise for cell in found.moved if cell.change == "moved"]
     beyond = f" ({noise.count(False)} beyond noise, {noise.count(True)} within, {noise.count(None)} unknown)"
@@ -98,7 +102,7 @@ def lines(found: Comparison) -> Iterator[str]:
 def _what(cell: Moved) -> str:
     pair, details = cell.pair, cell.pair.details()
     if pair.a is None or pair.b is None:
-        return f"{cell.change}: {_shown(pair.a or pair.b)}"
+        return _shown(pair.a or pair.b)
     text = f"{_shown(pair.a)} -> {_shown(pair.b)}"
     if cell.change == "changed" and details:
         return f"{text}: {', '.join(details)}"
@@ -106,7 +110,7 @@ def _what(cell: Moved) -> str:
         return f"{text}: {cell.change}"
     noise = "no interval to hold it against"
     if pair.noise is not None:
-        noise = f"{'within' if cell.within_noise else 'beyond'} noise (± {pair.noise:.3g})"
+        noise = f"{'within' if cell.within_noise else 'beyond'} noise (± {pair.noise:.3g} over {pair.noise_over})"
     return ", ".join([f"{text}: {pair.difference:+.3g}", noise, *details])
 
 
@@ -139,7 +143,7 @@ def as_json(found: Comparison) -> dict[str, Any]:
             "causes": [asdict(cause) for cause in cell.causes],
         }
 
-    counts = {name: found.count(name) for name in TOLD}
+    counts: dict[str, int] = {name: found.count(name) for name in TOLD}
     cells = [plain(cell) for cell in found.moved]
     return {"cells": found.cells, **counts, "common": [asdict(cause) for cause in found.common], "differ": cells}
 
@@ -161,7 +165,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"no finished run below {folder}", file=sys.stderr)
     if any(frame.empty for frame in frames):
         return 2
-    found = compare(*(tables_of(frame) for frame in frames), *frames, options.tolerance)
+    a, b = frames
+    found = compare(tables_of(a), tables_of(b), a, b, options.tolerance)
     if options.json:
         print(json.dumps(as_json(found), indent=1))
     else:
@@ -177,7 +182,8 @@ def _tolerance(text: str) -> float:
 
 
 def tables_of(frame: pd.DataFrame) -> list[Table]:
-    return all_tables(frame)
+    """Those that print figures of others too: a published figure that moved is a difference like any other."""
+    return all_tables(frame, load())
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from results.grouping import NOTE_COLUMN
-from results.table import Cell, Estimate, Row, Table
+from results.table import Cell, Interval, Row, Table
 
 Change = Literal["same", "moved", "changed", "filled", "emptied", "appeared", "disappeared"]
 SLACK = 1e-9
@@ -56,7 +56,7 @@ class Pair:
                 return "same"  # a gap more is no result more
             return "appeared" if self.a is None else "disappeared"
         gaps = [cell.kind in ("missing", "not transcribed") for cell in (self.a, self.b)]
-        if gaps[0] != gaps[1]:
+        if gaps[0] != gaps[1] and (self.b if gaps[0] else self.a).kind not in _NO_FIGURE:
             return "filled" if gaps[0] else "emptied"
         d = self.difference
         if d is not None and abs(d) > tolerance + SLACK:
@@ -75,8 +75,19 @@ class Pair:
     def noise(self) -> float | None:
         """Half-width of the 95 % interval of the difference, the two sides taken as independent; None where a side
         has no interval."""
-        halves = [None if cell is None else _half_width(cell) for cell in (self.a, self.b)]
-        return None if None in halves else math.hypot(*halves)  # type: ignore[arg-type]
+        halves = [_half_width(interval) for interval in self._intervals]
+        return math.hypot(*halves) if len(halves) == 2 else None
+
+    @property
+    def noise_over(self) -> str:
+        """What varies in the two intervals: seeds, videos, or one on each side."""
+        kinds = {"seeds" if interval.kind == "seeds" else "videos alone" for interval in self._intervals}
+        return " and ".join(sorted(kinds, reverse=True))
+
+    @property
+    def _intervals(self) -> list[Interval]:
+        found = [_interval(cell) for cell in (self.a, self.b) if cell is not None]
+        return [interval for interval in found if interval is not None]
 
     def details(self, tolerance: float = 0.0) -> list[str]:
         """What else of the figure is another, beside its value; a standard deviation by more than `tolerance`."""
@@ -140,25 +151,30 @@ def _rows(
     first: Table | None, second: Table | None, keys: list[str]
 ) -> Iterator[tuple[tuple[str, ...], Row | None, Row | None]]:
     left, right = _by_labels(first, keys), _by_labels(second, keys)
+    header = [column for column in first.header if column in second.header] if first and second else []
+    places = [(first.header.index(name), second.header.index(name)) for name in header] if first and second else []
     for labels in dict.fromkeys([*left, *right]):
         mine, theirs = left.get(labels, []), right.get(labels, [])
-        partner = _partners(mine, theirs)
+        partner = _partners(mine, theirs, places)
         for index, row in enumerate(mine):
             yield labels, row, theirs[partner[index]] if index in partner else None
         taken = set(partner.values())
         yield from ((labels, None, row) for index, row in enumerate(theirs) if index not in taken)
 
 
-def _partners(mine: list[Row], theirs: list[Row]) -> dict[int, int]:
-    """Index in `mine` -> index in `theirs`, of rows with the same labels: the most alike first."""
+def _partners(mine: list[Row], theirs: list[Row], places: list[tuple[int, int]]) -> dict[int, int]:
+    """Index in `mine` -> index in `theirs`, of rows with the same labels: the most alike first.
+
+    places: where the columns that both tables have stand in either.
+    """
     scored = []
     for i, a in enumerate(mine):
         for j, b in enumerate(theirs):
             shared = len(set(a.runs) & set(b.runs))
             if not shared and a.block != b.block and (len(mine) > 1 or len(theirs) > 1):
                 continue  # nothing says that they are the same
-            alike = [cell.text for cell in a.cells] == [cell.text for cell in b.cells]
-            scored.append((-shared, a.block != b.block, not alike, abs(i - j), i, j))
+            alike = sum(a.cells[here].text == b.cells[there].text for here, there in places)
+            scored.append((-shared, a.block != b.block, -alike, abs(i - j), i, j))
     found: dict[int, int] = {}
     for *_, i, j in sorted(scored):
         if i not in found and j not in found.values():
@@ -192,10 +208,14 @@ def value_of(cell: Cell) -> float | None:
     return cell.published.value if cell.published is not None else None
 
 
-def _half_width(cell: Cell) -> float | None:
-    estimate: Estimate | None = cell.estimate
-    interval = estimate.interval if estimate is not None else cell.comparison.interval if cell.comparison else None
-    return None if interval is None else (interval.high - interval.low) / 2
+def _interval(cell: Cell) -> Interval | None:
+    if cell.estimate is not None:
+        return cell.estimate.interval
+    return cell.comparison.interval if cell.comparison is not None else None
+
+
+def _half_width(interval: Interval) -> float:
+    return (interval.high - interval.low) / 2
 
 
 def _apart(a: float | None, b: float | None, tolerance: float) -> bool:
