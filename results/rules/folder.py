@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import io
 import json
 import os
 import zlib
@@ -190,7 +191,7 @@ def predictions(text: str) -> Predictions:
 def csv_rows(text: str) -> Iterator[list[str]]:
     """The rows of a CSV text, empty lines left out."""
     if '"' in text:
-        yield from (row for row in csv.reader(text.splitlines(keepends=True)) if row)
+        yield from (row for row in csv.reader(io.StringIO(text, newline="")) if row)
         return
     for line in text.split("\n"):  # half the time of csv.reader, and most files have no quotes
         if line:
