@@ -12,28 +12,27 @@ from results.grouping import (
     EXTRA_AXES,
     NOTE_COLUMN,
     Arm,
-    arms_of,
     axes_order,
     families_of,
     groups_of,
     natural,
-    of_phase,
     pretraining_order,
     shown_axes,
 )
+from results.runs import Runs
 from results.split_tables import mean_over
 from results.table import NOT_APPLICABLE, Cell, Column, Row, Table, missing, not_applicable
 
 Key = tuple[Any, ...]
 
 
-def levels_by_backbone(frame: pd.DataFrame, expected: Iterable[Mapping[str, Any]] = ()) -> Table:
+def levels_by_backbone(source: pd.DataFrame | Runs, expected: Iterable[Mapping[str, Any]] = ()) -> Table:
     """Top-1 of the test runs: a row for each (levels, pretraining), the backbones side by side, chance beside them.
 
     Rows come for every combination of the levels and pretrainings found under one setting. `expected` adds rows and
     columns for runs that may not have begun: mappings with ``backbone`` (timm's name), ``levels``, ``pretraining``.
     """
-    arms = arms_of(of_phase(frame, "test"))
+    arms = Runs.of(source).arms("test")
     wanted = [(str(item["backbone"]), int(item["levels"]), str(item["pretraining"])) for item in expected]
     backbones = sorted({arm["backbone"] for arm in arms} | {name for name, _, _ in wanted}, key=natural)
     extra, noted = shown_axes(arms), any(arm.note for arm in arms)
@@ -73,12 +72,14 @@ def _setting_rows(members: list[Arm], backbones: list[str], extra: list[str], no
     return rows
 
 
-def top1_per_tier(frame: pd.DataFrame) -> Table:
+def top1_per_tier(source: pd.DataFrame | Runs) -> Table:
     """Top-1 of the test runs in each group of classes, beside the mean over groups and the top-1 over all videos.
 
     Runs that were trained and tested on one tier each stand in one row if they agree in everything else.
     """
-    families = [family for family in families_of(of_phase(frame, "test")) if groups_of(list(family.values()), "top1")]
+    families = [
+        family for family in families_of(Runs.of(source).phase("test")) if groups_of(list(family.values()), "top1")
+    ]
     arms = [arm for family in families for arm in family.values()]
     groups = groups_of(arms, "top1")
     extra, noted = shown_axes(arms), any(arm.note for arm in arms)

@@ -9,8 +9,9 @@ import pandas as pd
 
 from results.ablation_tables import difference_cell
 from results.cells import accuracy, constant, labels, make_table, number, origin, sampling, texts
-from results.grouping import EXTRA_AXES, NOTE_COLUMN, Arm, arms_of, natural, of_phase, shown_axes
+from results.grouping import EXTRA_AXES, NOTE_COLUMN, Arm, natural, shown_axes
 from results.predictions import right_answers
+from results.runs import Runs
 from results.settings import Block, Label, Varying, blocks_of
 from results.table import Cell, Column, Row, Table, missing, not_applicable
 
@@ -82,9 +83,9 @@ def _more(arm: Arm, base: tuple[Label, Arm] | None, column: str, command: str) -
     return Cell(f"{100 * (ours.mean / theirs.mean - 1):.1f}", "measured", runs=tuple(sorted({*runs, *more})))
 
 
-def cost_table(frame: pd.DataFrame) -> Table:
+def cost_table(source: pd.DataFrame | Runs) -> Table:
     """Clips a second, peak memory and time of every phase. Machines are shared: compare within one device only."""
-    arms = [arm for phase in PHASES for arm in arms_of(of_phase(frame, phase))]
+    arms = [arm for phase in PHASES for arm in Runs.of(source).arms(phase)]
     extra, noted = shown_axes(arms), any(arm.note for arm in arms)
     rows = []
     for arm in arms:

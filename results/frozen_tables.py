@@ -14,12 +14,11 @@ from results.grouping import (
     IDENTITY,
     NOTE_COLUMN,
     Arm,
-    arms_of,
     groups_of,
     is_gap,
-    of_phase,
     shown_axes,
 )
+from results.runs import Runs
 from results.table import NOT_APPLICABLE, Cell, Column, Row, Table, label, missing, not_applicable
 
 KS = (1, 5, 10, 20)
@@ -29,9 +28,9 @@ Pair = tuple[Arm | None, Arm | None, Cell]
 """The probe and the retrieval of the same features, and what a cell says of the one that is not there."""
 
 
-def self_supervised_evaluation(frame: pd.DataFrame) -> Table:
+def self_supervised_evaluation(source: pd.DataFrame | Runs) -> Table:
     """A row for each (levels, pretraining, features): linear probe top-1 and R@1, 5, 10, 20, beside their chance."""
-    pairs = _pairs(frame)
+    pairs = _pairs(source)
     arms = _members(pairs)
     extra, noted = _extra(arms), any(arm.note for arm in arms)
     rows: list[Row] = []
@@ -66,9 +65,9 @@ def self_supervised_evaluation(frame: pd.DataFrame) -> Table:
     return make_table("self_supervised_evaluation", title, caption, columns, rows, arms, experiment="frozen")
 
 
-def self_supervised_by_tier(frame: pd.DataFrame) -> Table:
+def self_supervised_by_tier(source: pd.DataFrame | Runs) -> Table:
     """Linear probe top-1 and R@1 on the test videos of each group (tier)."""
-    pairs = _pairs(frame)
+    pairs = _pairs(source)
     arms = _members(pairs)
     named = dict.fromkeys([*groups_of(arms, "top1"), *groups_of(arms, "r1")])
     groups, extra = list(named), _extra(arms)
@@ -118,12 +117,12 @@ def _note(arms: Sequence[Arm]) -> str:
     return "; ".join(dict.fromkeys(arm.note for arm in arms if arm.note))
 
 
-def _pairs(frame: pd.DataFrame) -> list[Pair]:
+def _pairs(source: pd.DataFrame | Runs) -> list[Pair]:
     """The probe and the retrieval of one network, its features and its videos, in the order of :func:`arms_of`.
 
     Where several of one kind differ in what the other has not (l2, centring), each has a row of its own.
     """
-    probes, retrievals = (arms_of(of_phase(frame, phase)) for phase in ("probe", "retrieval"))
+    probes, retrievals = (Runs.of(source).arms(phase) for phase in ("probe", "retrieval"))
     shared = [name for name in _config(probes, "probe.") if name in _config(retrievals, "retrieval.")]
     found: dict[tuple[str, ...], tuple[list[Arm], list[Arm]]] = {}
     for kind, (arms, prefix) in enumerate(((probes, "probe."), (retrievals, "retrieval."))):

@@ -12,8 +12,6 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import pandas as pd
-
 from results.flatten import CONFIG_PREFIXES
 from results.stats import estimate
 from results.table import Estimate
@@ -50,6 +48,10 @@ _PRETRAINING_ORDER = ("none", "joint", "progressive")
 _HASHES = ("manifest_test", "manifest_train", "pretrain_manifest", "fingerprints")
 
 
+Run = Mapping[str, Any]
+"""A row of the frame; columns that it has no value for may be missing."""
+
+
 @dataclass(frozen=True)
 class Arm:
     """Runs of one configuration and different seeds, with all that tells them from other runs of the table."""
@@ -59,14 +61,14 @@ class Arm:
     """(column, value) of all that varies in the table besides the axes."""
     note: str
     """The same, to be read."""
-    records: tuple[Mapping[str, Any], ...]
+    records: tuple[Run, ...]
     """The rows of its runs in the frame, in the order of their ids."""
 
     def __getitem__(self, axis: str) -> Any:
         return dict(self.axes)[axis]
 
     @property
-    def first(self) -> Mapping[str, Any]:
+    def first(self) -> Run:
         """For what all runs of the arm have in common."""
         return self.records[0]
 
@@ -105,52 +107,62 @@ def is_gap(value: Any) -> bool:
     return value is None or (isinstance(value, float) and math.isnan(value))
 
 
-def arms_of(frame: pd.DataFrame) -> list[Arm]:
-    """The arms of the runs in `frame` (of one phase): comparable ones together, then by levels, pretraining, backbone.
+def arms_of(runs: Iterable[Run]) -> list[Arm]:
+    """The arms of some runs of one phase: comparable ones together, then by levels, pretraining, backbone.
 
-    The result does not depend on the order of the rows.
+    The result does not depend on the order of the runs.
     """
-    if frame.empty:
+    rows = sorted(runs, key=lambda run: (run["run_id"], run["fingerprint"]))
+    if not rows:
         return []
-    rows = frame.sort_values(["run_id", "fingerprint"]).reset_index(drop=True)
-    identity = [name for name in IDENTITY if len(_distinct(rows, name)) > 1]
-    cells = _split(rows, [*AXES, *IDENTITY])
+    identity = [name for name in IDENTITY if len({_text(run.get(name)) for run in rows}) > 1]
     # several manifests, protocols or profiles bring their own configuration values: compare only inside a cell
-    config = [name for name in sorted(rows.columns) if str(name).startswith(CONFIG_PREFIXES)]
-    varying = [name for name in config if any(len(_distinct(cell, name)) > 1 for cell in cells)]
-    common = set.intersection(*({*text.split(", ")} for text in _distinct(rows, "protocol")))
+    varying = sorted({name for cell in _split(rows, [*AXES, *IDENTITY]) for name in _differing(cell)})
+    common = set.intersection(*({*text.split(", ")} for text in {_text(run["protocol"]) for run in rows}))
     arms = []
-    for runs in _split(rows, [*AXES, *IDENTITY, *varying]):
-        first = runs.iloc[0]
-        axes = tuple((name, first[name]) for name in AXES)
-        apart = tuple((name, _text(first[name])) for name in (*identity, *varying))
-        arms.append(Arm(axes, apart, note(apart, common), _records(runs)))
+    for members in _split(rows, [*AXES, *IDENTITY, *varying]):
+        first = members[0]
+        axes = tuple((name, first.get(name)) for name in AXES)
+        apart = tuple((name, _text(first.get(name))) for name in (*identity, *varying))
+        arms.append(Arm(axes, apart, note(apart, common), tuple(members)))
     return sorted(arms, key=_order)
+
+
+def _differing(cell: Sequence[Run]) -> set[str]:
+    """The configuration values in which the runs of a cell are not all the same; a gap is a value."""
+    found: set[str] = set()
+    first = cell[0]
+    for run in cell[1:]:
+        for name in {*first, *run}:
+            ours, other = first.get(name), run.get(name)
+            if ours != other and name.startswith(CONFIG_PREFIXES) and _text(ours) != _text(other):
+                found.add(name)
+    return found
 
 
 def _order(arm: Arm) -> tuple[Any, ...]:
     return (arm.block, *axes_order(dict(arm.axes)), arm.apart)
 
 
-def families_of(frame: pd.DataFrame) -> list[dict[str, Arm]]:
+def families_of(runs: Sequence[Run]) -> list[dict[str, Arm]]:
     """The arms of test runs, those that differ in nothing but the split (each tested on groups of its own) together.
 
     Returns, for each row of a table of groups, split -> arm, in the order of :func:`arms_of`.
     """
-    if frame.empty:
-        return []
-    splits = frame[SPLIT] if SPLIT in frame else pd.Series("all", index=frame.index)
+    by_split: dict[str, list[Run]] = {}
+    for run in runs:
+        by_split.setdefault(_text(run.get(SPLIT)) or "all", []).append(run)
     found: dict[tuple[str, ...], list[dict[str, Arm]]] = {}
-    for split in sorted(set(splits), key=lambda name: (name not in TIERS, name in TIERS and TIERS.index(name), name)):
-        for arm in arms_of(frame[splits == split]):
+    for split in sorted(by_split, key=lambda name: (name not in TIERS, name in TIERS and TIERS.index(name), name)):
+        for arm in arms_of(by_split[split]):
             groups = set(groups_of([arm], "top1"))
-            members = found.setdefault(_beyond_split(arm, str(split)), [])
+            members = found.setdefault(_beyond_split(arm, split), [])
             for family in members:
-                if str(split) not in family and groups.isdisjoint(groups_of(list(family.values()), "top1")):
-                    family[str(split)] = arm
+                if split not in family and groups.isdisjoint(groups_of(list(family.values()), "top1")):
+                    family[split] = arm
                     break
             else:
-                members.append({str(split): arm})
+                members.append({split: arm})
     families = [family for members in found.values() for family in members]
     return sorted(families, key=lambda family: min(_order(arm) for arm in family.values()))
 
@@ -161,15 +173,7 @@ def _beyond_split(arm: Arm, split: str) -> tuple[str, ...]:
     first = arm.first
     config = [name for name in sorted(first) if name.startswith(CONFIG_PREFIXES) and not name.endswith(".split")]
     names = [*AXES, *(name for name in IDENTITY if "manifest" not in name), *config]
-    return tuple(_text(first[name]).replace(f"split {split}", "split") for name in names)
-
-
-def of_phase(frame: pd.DataFrame, phase: str) -> pd.DataFrame:
-    """The runs of one phase, without the columns that none of them has; ``videos`` = test videos that were read."""
-    if frame.empty or not (frame["phase"] == phase).any():
-        return frame.iloc[:0]
-    rows = frame[frame["phase"] == phase].dropna(axis="columns", how="all")
-    return rows.assign(videos=rows["videos_test"] - rows["unreadable_test"])
+    return tuple(_text(first.get(name)).replace(f"split {split}", "split") for name in names)
 
 
 def groups_of(arms: Sequence[Arm], metric: str) -> list[str]:
@@ -241,17 +245,11 @@ def note(apart: Iterable[tuple[str, str]], common: Collection[str] = ()) -> str:
     return "; ".join(parts)
 
 
-def _records(runs: pd.DataFrame) -> tuple[dict[str, Any], ...]:
-    return tuple({str(name): value for name, value in run.items()} for run in runs.to_dict("records"))
-
-
-def _distinct(frame: pd.DataFrame, name: str) -> set[str]:
-    return {_text(value) for value in frame[name]}
-
-
-def _split(frame: pd.DataFrame, names: list[str]) -> list[pd.DataFrame]:
-    keys = ["\x1f".join(_text(frame.at[index, name]) for name in names) for index in frame.index]
-    return [part for _, part in frame.groupby(pd.Series(keys, index=frame.index), sort=True)]
+def _split(rows: Sequence[Run], names: Sequence[str]) -> list[list[Run]]:
+    found: dict[tuple[str, ...], list[Run]] = {}
+    for run in rows:
+        found.setdefault(tuple(_text(run.get(name)) for name in names), []).append(run)
+    return [found[key] for key in sorted(found)]
 
 
 def _text(value: Any) -> str:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import pandas as pd
 
 from results.cells import labels, make_table, number, origin, sampling, texts
-from results.grouping import EXTRA_AXES, NOTE_COLUMN, Arm, arms_of, groups_of, of_phase, shown_axes
+from results.grouping import EXTRA_AXES, NOTE_COLUMN, Arm, groups_of, shown_axes
+from results.runs import Runs
 from results.table import Cell, Column, Row, Table, missing, not_applicable
 
 FIRST_LEVEL = (
@@ -44,10 +45,10 @@ COLUMNS = (
 """Those of the figures below, in their order."""
 
 
-def pretraining_table(frame: pd.DataFrame) -> Table:
+def pretraining_table(source: pd.DataFrame | Runs) -> Table:
     """A row for each pretraining configuration and level, measured on all held-out videos."""
     return _table(
-        frame,
+        source,
         "pretraining",
         "Pretraining, measured on held-out videos",
         "",
@@ -55,9 +56,9 @@ def pretraining_table(frame: pd.DataFrame) -> Table:
     )
 
 
-def pretraining_by_group(frame: pd.DataFrame) -> Table:
+def pretraining_by_group(source: pd.DataFrame | Runs) -> Table:
     """The same figures on the held-out videos of each group (tier)."""
-    arms = arms_of(of_phase(frame, "pretrain"))
+    arms = Runs.of(source).arms("pretrain")
     names = dict.fromkeys(
         name
         for metric in ("reconstruction_ratio", *(f"top1_time_{level}" for level in range(2, 5)))
@@ -65,12 +66,12 @@ def pretraining_by_group(frame: pd.DataFrame) -> Table:
     )
     groups = [(name, f"group.{name}.") for name in names]
     return _table(
-        frame, "pretraining_by_tier", "Pretraining, measured on the held-out videos of each tier", "tier", groups
+        source, "pretraining_by_tier", "Pretraining, measured on the held-out videos of each tier", "tier", groups
     )
 
 
-def _table(frame: pd.DataFrame, name: str, title: str, group: str, groups: Sequence[tuple[str, str]]) -> Table:
-    arms = arms_of(of_phase(frame, "pretrain")) if groups else []
+def _table(source: pd.DataFrame | Runs, name: str, title: str, group: str, groups: Sequence[tuple[str, str]]) -> Table:
+    arms = Runs.of(source).arms("pretrain") if groups else []
     extra, noted = shown_axes(arms), any(arm.note for arm in arms)
     rows = []
     for arm in arms:

@@ -17,24 +17,20 @@ from results.grouping import (
     groups_of,
     is_gap,
     note,
-    of_phase,
     shown_axes,
 )
+from results.runs import Runs
 from results.stats import estimate
 from results.table import Cell, Column, Row, Table, missing
 
 
-def top1_per_split(frame: pd.DataFrame) -> Table:
+def top1_per_split(source: pd.DataFrame | Runs) -> Table:
     """Top-1 of the test runs on numbered splits: a row for each setting, a column for each split, and their mean.
 
     The mean is taken over the splits of each seed first, then over seeds; it is missing unless all splits that the
     table shows have runs of the same seeds, because a mean over some of the splits is another quantity.
     """
-    tests = of_phase(frame, "test")
-    if not tests.empty and SPLIT in tests:
-        tests = tests[tests[SPLIT].astype(str).str.isdigit()].dropna(axis="columns", how="all")
-    else:
-        tests = tests.iloc[:0]
+    tests = [run for run in Runs.of(source).phase("test") if str(run.get(SPLIT)).isdigit()]
     families = [family for family in families_of(tests) if not groups_of(list(family.values()), "top1")]
     splits = sorted({split for family in families for split in family}, key=int)
     arms = [arm for family in families for arm in family.values()]

@@ -25,19 +25,20 @@ from results.accuracy_tables import levels_by_backbone, top1_per_tier
 from results.compare import Thresholds, read_thresholds
 from results.cost_tables import backbones_table, cost_table
 from results.frozen_tables import self_supervised_by_tier, self_supervised_evaluation
-from results.grouping import arms_of, of_phase
 from results.pretraining_tables import pretraining_by_group, pretraining_table
 from results.published_tables import published_tables
 from results.reference.model import References
+from results.runs import Runs
 from results.settings import Varying
 from results.split_tables import top1_per_split
 from results.table import Table, cells_of
 
 
-def main_tables(frame: pd.DataFrame, expected: Iterable[Mapping[str, Any]] = ()) -> list[Table]:
+def main_tables(source: pd.DataFrame | Runs, expected: Iterable[Mapping[str, Any]] = ()) -> list[Table]:
     """The tables to print: those of :func:`all_tables` that are short."""
-    tests = [levels_by_backbone(frame, expected), top1_per_tier(frame), top1_per_split(frame)]
-    tables = [*tests, self_supervised_evaluation(frame), pretraining_table(frame)]
+    runs = Runs.of(source)
+    tests = [levels_by_backbone(runs, expected), top1_per_tier(runs), top1_per_split(runs)]
+    tables = [*tests, self_supervised_evaluation(runs), pretraining_table(runs)]
     return [table for table in tables if table.rows]
 
 
@@ -53,15 +54,16 @@ def all_tables(
     references: None leaves the tables of published figures out; expected: see levels_by_backbone; thresholds: None =
     those of thresholds.yaml; unfilled: also the tables in which everything is missing, with the commands to fill them.
     """
-    tests = arms_of(of_phase(frame, "test"))
+    runs = Runs(frame)
+    tests = runs.arms("test")
     varying = Varying(tests)
     tables = [ablation_table(axis, tests, varying) for axis in AXES] + [backbones_table(tests, varying)]
-    tables += [self_supervised_by_tier(frame), pretraining_by_group(frame), cost_table(frame)]
+    tables += [self_supervised_by_tier(runs), pretraining_by_group(runs), cost_table(runs)]
     if references is not None:
-        frozen = [arm for phase in ("probe", "retrieval") for arm in arms_of(of_phase(frame, phase))]
+        frozen = [arm for phase in ("probe", "retrieval") for arm in runs.arms(phase)]
         tables += published_tables([*tests, *frozen], references, thresholds or read_thresholds())
     kept = [table for table in tables if table.rows and (unfilled or _has_a_figure(table))]
-    return main_tables(frame, expected) + kept
+    return main_tables(runs, expected) + kept
 
 
 def _has_a_figure(table: Table) -> bool:

@@ -1,1 +1,1 @@
-"""How fast it is: `python -m benchmarks.speed loader`."""
+"""How fast it is: `python -m benchmarks.speed loader|records`."""

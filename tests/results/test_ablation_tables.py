@@ -10,7 +10,7 @@ import pytest
 from results.ablation_tables import ablation_table
 from results.ablations import AUXILIARY, AXES, CONTROLS, CURRICULUM, DEPTH, NEGATIVES, OBJECTIVES, PRIME
 from results.cost_tables import backbones_table, cost_table
-from results.grouping import arms_of, of_phase
+from results.runs import Runs
 from results.settings import Varying
 from results.stats import t_interval
 from results.table import Table
@@ -23,7 +23,7 @@ WEIGHTS = {
 
 
 def table_of(axis: Any, frame: Any, **rest: Any) -> Table:
-    arms = arms_of(of_phase(frame, "test"))
+    arms = Runs(frame).arms("test")
     return ablation_table(axis, arms, Varying(arms), **rest)
 
 
@@ -204,7 +204,7 @@ def test_backbones_say_what_motion_adds(make: Any, frame_of: FrameOf) -> None:
             more = 1.5 if record["config"]["model"]["levels"] else 1.0
             record["cost"] |= {"parameters": plain * more, "gmacs": 2.0 * more}
     frame = frame_of(*chains)
-    arms = arms_of(of_phase(frame, "test"))
+    arms = Runs(frame).arms("test")
     table = backbones_table(arms, Varying(arms))
     (row,) = cells_of(table, "resnet18", "3")
     assert [row[name].text for name in ("parameters (M)", "more parameters (%)", "GMACs", "more GMACs (%)")] == [
