@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from results.checks import dig
+from results.equivalent import canonical
 from results.record import FILE_NAME
 from results.rules.folder import RunFolder
 from results.rules.model import check
@@ -82,7 +83,7 @@ def same_code_as_ancestors(run: RunFolder, runs: Runs) -> Iterator[str]:
     mine = (run.record or {})["code"]["fingerprint"]
     for ancestor in _ancestors(run, runs):
         theirs = ancestor["code"]["fingerprint"]
-        if mine != theirs:
+        if canonical(mine) != canonical(theirs):
             yield f"code {mine[:12]}, but its {ancestor['phase']} run {ancestor['run_id'][:12]} is of {theirs[:12]}"
 
 
