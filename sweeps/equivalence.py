@@ -4,7 +4,7 @@ A and B are folders of code (a store's `_code/<fingerprint>-...`, or checkouts) 
 tiny chain of pretraining, fine-tuning and test on the embedded benchmark, each in processes of its own; losses of all
 20 steps of both trainings and the predictions must be equal to the last bit. Then the pair is written to
 results/equivalent.json with the evidence (without --what it is only checked). It shows that this chain is the same, and
-so the code that it runs through: say with --what what differs, and add overrides behind `--` that lead through it.
+so the code that it runs through: say with --what what differs, and give --overrides that lead through it.
 
 Exit code 0 when they are the same, 1 when they differ, 2 when one of them could not be run.
 """
@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import io
+import itertools
 import json
 import os
 import shlex
@@ -66,8 +67,8 @@ def differences(a: Numbers, b: Numbers) -> list[str]:
         if mine != theirs:
             found.append(f"{key[0]} step {key[1]}: {key[2]} is {mine!r} with A, {theirs!r} with B")
     if a.predictions != b.predictions:
-        lines = [*zip(a.predictions, b.predictions, strict=False), ("end of file", "end of file")]
-        first = next((pair for pair in lines if pair[0] != pair[1]), lines[-1])
+        lines = itertools.zip_longest(a.predictions, b.predictions, fillvalue="no line")
+        first = next(pair for pair in lines if pair[0] != pair[1])
         found.append(f"predictions differ, first: {first[0][:80]!r} with A, {first[1][:80]!r} with B")
     return found
 
@@ -121,6 +122,8 @@ def code_of(version: str, target: Path) -> Path:
         return folder.resolve()
     if folder.is_dir():
         raise CannotRun(f"{version} has no sweeps/run.py: name a store's _code/<fingerprint>-... or a checkout")
+    if version.startswith("-"):  # git would take it for an option
+        raise CannotRun(f"{version} is no folder and no commit")
     packed = subprocess.run(
         ["git", "archive", "--format=tar", version, "--", *PACKAGES], cwd=ROOT, capture_output=True, check=False
     )
@@ -139,7 +142,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("b", metavar="B", help="folder of code, or a commit")
     parser.add_argument("--what", default="", metavar="TEXT", help="what differs between them; writes the entry")
     parser.add_argument("--file", type=Path, default=FILE, help="where to write it (default: results/equivalent.json)")
-    parser.add_argument("overrides", nargs="*", metavar="-- OVERRIDE", help="more overrides of the tiny chain")
+    parser.add_argument("--overrides", nargs="+", default=[], metavar="KEY=VALUE", help="more for the tiny chain")
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(prefix="equivalence-") as scratch:
         try:
