@@ -77,9 +77,8 @@ def top1_per_tier(source: pd.DataFrame | Runs) -> Table:
 
     Runs that were trained and tested on one tier each stand in one row if they agree in everything else.
     """
-    families = [
-        family for family in families_of(Runs.of(source).phase("test")) if groups_of(list(family.values()), "top1")
-    ]
+    families = families_of(Runs.of(source).phase("test"))
+    families = [family for family in families if groups_of(list(family.values()), "top1")]
     arms = [arm for family in families for arm in family.values()]
     groups = groups_of(arms, "top1")
     extra, noted = shown_axes(arms), any(arm.note for arm in arms)

@@ -179,13 +179,10 @@ def _beyond_split(arm: Arm, split: str) -> tuple[str, ...]:
 def groups_of(arms: Sequence[Arm], metric: str) -> list[str]:
     """The groups for which some arm has `metric`: the tiers in their order, then others by name."""
     head, tail = "group.", f".{metric}"
-    names = {
-        str(column)[len(head) : -len(tail)]
-        for arm in arms
-        for run in arm.records
-        for column, value in run.items()
-        if column.startswith(head) and column.endswith(tail) and not is_gap(value)
-    }
+    runs = [run for arm in arms for run in arm.records]
+    columns = set[str]().union(*(run.keys() for run in runs))
+    columns = {name for name in columns if name.startswith(head) and name.endswith(tail)}
+    names = {name[len(head) : -len(tail)] for name in columns if any(not is_gap(run.get(name)) for run in runs)}
     return [tier for tier in TIERS if tier in names] + sorted(names - set(TIERS))
 
 

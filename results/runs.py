@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from results.grouping import Arm, Run, arms_of, is_gap
+from results.grouping import Arm, Run, arms_of
 
 
 class Runs:
@@ -36,12 +36,11 @@ def _rows(frame: pd.DataFrame, phase: str) -> list[Run]:
         return []
     frame = frame.copy(deep=False)
     frame.attrs = {}  # pandas copies them, problems and all, with every column it hands out
-    chosen = (frame["phase"] == phase).tolist()
+    chosen = (frame["phase"] == phase).to_numpy()
     found: list[dict[str, object]] = [{} for wanted in chosen if wanted]
     # column by column: pandas needs a thousand times longer for a row than for its values
-    for name in frame.columns:
-        values = (value for value, wanted in zip(frame[name].tolist(), chosen, strict=True) if wanted)
-        for run, value in zip(found, values, strict=True):
-            if not is_gap(value):
-                run[str(name)] = value
+    for name in map(str, frame.columns):
+        for run, value in zip(found, frame[name].to_numpy()[chosen].tolist(), strict=True):
+            if value is not None and value == value:  # no gap: nan differs from itself
+                run[name] = value
     return [run | {"videos": run["videos_test"] - run["unreadable_test"]} for run in found]  # type: ignore[operator]

@@ -56,9 +56,16 @@ def estimate(values: Sequence[float], shared: Sequence[Hashable] | None = None) 
     if not all(math.isfinite(value) for value in values):
         raise ValueError("an estimate needs finite values")
     means = _means(values, shared)
-    interval = t_interval(means) if len(means) > 1 else None
-    sd = statistics.stdev(means) if len(means) > 1 else None
-    return Estimate(statistics.fmean(means), sd, len(values), len(means), interval)
+    return _estimate(tuple(means), len(values))
+
+
+@functools.lru_cache(maxsize=100_000)  # the figures of an arm stand in many tables
+def _estimate(means: tuple[float, ...], runs: int) -> Estimate:
+    mean = statistics.fmean(means)
+    if len(means) == 1:
+        return Estimate(mean, None, runs, 1)
+    sd = statistics.stdev(means)
+    return Estimate(mean, sd, runs, len(means), _t_interval(mean, sd, len(means), CONFIDENCE))
 
 
 def _means(values: Sequence[float], shared: Sequence[Hashable] | None) -> list[float]:
@@ -76,8 +83,11 @@ def t_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Inter
     """
     if len(values) < 2:
         raise ValueError(f"an interval needs two values or more, there are {len(values)}")
-    half = t_quantile(len(values) - 1, confidence) * statistics.stdev(values) / math.sqrt(len(values))
-    mean = statistics.fmean(values)
+    return _t_interval(statistics.fmean(values), statistics.stdev(values), len(values), confidence)
+
+
+def _t_interval(mean: float, sd: float, count: int, confidence: float) -> Interval:
+    half = t_quantile(count - 1, confidence) * sd / math.sqrt(count)
     return Interval(mean - half, mean + half, "seeds", confidence)
 
 

@@ -289,7 +289,8 @@ def measure(folder: Path) -> str:
     peak = sum(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) / 1024
     return (
         f"collect {collected - began:.2f} s, {len(tables)} tables {done - collected:.2f} s, "
-        f"together {done - began:.2f} s; {len(frame)} records, {len(problems(frame))} named and left out; peak memory {peak:.0f} MiB"
+        f"together {done - began:.2f} s; {len(frame)} records, {len(problems(frame))} named and left out; "
+        f"peak memory {peak:.0f} MiB"
     )
 
 
