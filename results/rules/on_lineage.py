@@ -70,7 +70,7 @@ def ancestors_as_recorded(run: RunFolder, runs: Runs) -> Iterator[str]:
         if ancestor["lineage"] != record["lineage"][at + 1 :]:
             yield f"{ancestor['phase']} run {run_id[:12]} has another lineage in its own record"
         mine, theirs = record["lineage_configs"].get(run_id), ancestor["config"]
-        if mine is not None and json.dumps(mine, sort_keys=True) != json.dumps(theirs, sort_keys=True):
+        if mine is not None and mine != theirs:
             differing = sorted(key for key in {*mine, *theirs} if mine.get(key) != theirs.get(key))
             yield (
                 f"{ancestor['phase']} run {run_id[:12]} has another configuration in its own record: "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from results.checks import dig
@@ -98,20 +98,29 @@ def seed_recorded_once(run: RunFolder, runs: Runs, *, seeded: list[str]) -> Iter
     ]
     nearest = None
     for config in chain:
-        places = [key for key in flat(config) if key.rpartition(".")[2] == "seed"]
+        places = sorted(_places("seed", config))
         phase = config.get("phase")
         if len(places) > 1:
-            yield f"the {phase} configuration has {len(places)} seeds: {', '.join(sorted(places))}"
+            yield f"the {phase} configuration has {len(places)} seeds: {', '.join(places)}"
         if phase in seeded and not places:
             yield f"the {phase} configuration has no seed"
         if nearest is None and places:
-            nearest = flat(config)[places[0]]
+            nearest = dig(config, places[0])
             if nearest != record["seed"]:
                 yield f"seed is {record['seed']} in the record, {nearest} in the {phase} configuration"
     if run.config is not None and run.config.get("run_id") == record["run_id"]:
         frozen = dig(run.config, "config.seed")
         if frozen is not None and frozen != record["seed"]:
             yield f"seed is {record['seed']} in the record, {frozen} in config.json"
+
+
+def _places(name: str, config: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """The dotted keys that end in `name`."""
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            yield from _places(name, value, f"{prefix}{key}.")
+        elif key == name:
+            yield prefix + key
 
 
 @check
@@ -136,6 +145,8 @@ def as_frozen(run: RunFolder, runs: Runs) -> Iterator[str]:
         before, after = dig(frozen, f"frozen.{name}"), record["code"][name]
         if before is not None and (before or None) != after:
             yield f"code.{name} is {after!r} in the record, {before!r} in config.json"
+    if record["config"] == frozen.get("config"):
+        return
     mine, theirs = flat(record["config"]), flat(frozen.get("config") or {})
     for key in sorted({*mine, *theirs}):
         if mine.get(key) != theirs.get(key):
