@@ -92,9 +92,31 @@ def make_table(
     names = sorted({(run["run_id"], f"{run['slug']}-{run['run_id'][:12]}") for arm in arms for run in arm.records})
     notes = footnotes(arms, rows) + list(rest.pop("footnotes", ()))
     text = " ".join(filter(None, caption))
-    return Table(
-        name, title, text, tuple(columns), tuple(rows), tuple(dict.fromkeys(notes)), names=tuple(names), **rest
-    )
+    marked = tuple(with_best(columns, rows))
+    return Table(name, title, text, tuple(columns), marked, tuple(dict.fromkeys(notes)), names=tuple(names), **rest)
+
+
+def with_best(columns: Sequence[Column], rows: Sequence[Row]) -> list[Row]:
+    """The rows with the best mean of each column marked, among the comparable rows of a block, if there are several."""
+    best: set[tuple[int, int]] = set()
+    blocks: dict[str, list[int]] = {}
+    for index, row in enumerate(rows):
+        if row.kind == "":
+            blocks.setdefault(row.block, []).append(index)
+    for place, column in enumerate(columns):
+        sign = {"higher": 1.0, "lower": -1.0}.get(column.better, 0.0)
+        for members in blocks.values() if sign else ():
+            estimates = {index: rows[index].cells[place].estimate for index in members}
+            means = {index: sign * found.mean for index, found in estimates.items() if found is not None}
+            if len(means) > 1:
+                best |= {(index, place) for index, mean in means.items() if mean == max(means.values())}
+    marked = {index for index, _ in best}
+    return [_mark(row, index, best) if index in marked else row for index, row in enumerate(rows)]
+
+
+def _mark(row: Row, index: int, best: set[tuple[int, int]]) -> Row:
+    cells = enumerate(row.cells)
+    return replace(row, cells=tuple(replace(cell, best=(index, place) in best) for place, cell in cells))
 
 
 def labels(names: Iterable[str]) -> list[Column]:

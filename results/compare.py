@@ -127,17 +127,20 @@ def differences_of(run: Mapping[str, Any], conditions: Mapping[str, str], thresh
     name, printed = conditions.get("protocol_name", ""), conditions.get("protocol", "")
     if (name or printed) and name != (run.get("protocol_name") or "own"):
         found.append(f"protocol {run.get('protocol_name') or 'own'}, theirs {name or printed}")
+    in1k = "in1k" in str(run.get("weights"))
     ours: dict[str, Any] = {
         "benchmark": str(run.get("benchmark", "")).partition(" ")[0],
         "split": run.get("test.benchmark.split"),
-        "frames": run.get("test.sampling.num_frames"),
+        # a protocol that has a name fixes the frames, whatever words a table prints them in
+        "frames": None if name else run.get("test.sampling.num_frames"),
         "backbone": _plain(run.get("backbone")),
-        "pretrain": "none" if run.get("weights") in ("scratch", None) else run.get("weights"),
+        # timm's tags: in1k is what others call ImageNet
+        "pretrain": "none" if run.get("weights") in ("scratch", None) else "ImageNet" if in1k else run.get("weights"),
         "decoder": str(run.get("decoder") or "").partition(" ")[0],
     }
     for key, value in ours.items():
         theirs = conditions.get(key, "")
-        if theirs and _plain(theirs) != _plain(value):
+        if theirs and (value is not None or key != "frames") and _plain(theirs) != _plain(value):
             found.append(f"{key} {value}, theirs {theirs}")
     copy = str(run.get("benchmark", ""))
     if "(" in copy:

@@ -1,11 +1,17 @@
-"""``python results/make_tables.py [--runs DIR ...] [--out DIR]``: the tables of all finished runs, printed and written.
+"""The tables of all finished runs, printed and written; or a check that committed ones are still what the records give.
 
-Exit code 0; 1 when there is no finished run to make a table of.
+python results/make_tables.py [--runs DIR ...] [--out DIR]    print the short ones, write all
+python results/make_tables.py --report [FILE]                 also the web page, one file that opens from disk
+python results/make_tables.py --missing                       only the commands that fill missing cells, table by table
+python results/make_tables.py --check                         write nothing, fail if the files in --out would change
+
+Exit code 0; 1 when there is no finished run to make a table of, or --check finds a difference.
 """
 
 from __future__ import annotations
 
 import argparse
+import difflib
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,11 +22,20 @@ if __name__ == "__main__":
     # as a script, sys.path begins with this folder, from which `import results` fails and `import tables` would not
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
+import pandas as pd
+
 from results.collect import collect, problems
-from results.reference import load
-from results.render import markdown, write_tables
+from results.compare import FILE, ThresholdError, Thresholds, read_thresholds
+from results.reference import References, load
+from results.reference.model import ReferenceError
+from results.render import markdown, rendered, write_tables
 from results.table import Table
 from results.tables import all_tables, main_tables
+
+HERE = Path(__file__).resolve().parent
+COMMITTED = {"runs": [str(HERE / "records")], "out": str(HERE / "tables")}
+"""What --check looks at unless told otherwise."""
+SHOWN_LINES = 40
 
 
 def make_tables(
@@ -28,9 +43,9 @@ def make_tables(
     out: str | os.PathLike[str],
     expected: Iterable[Mapping[str, Any]] = (),
 ) -> tuple[list[Table], list[str]]:
-    """Collects, writes every table as .md and .csv below `out`; returns the tables to print and what gave no row.
+    """Collects, writes every table below `out`; returns the tables to print and what gave no row.
 
-    Raises OSError if `out` cannot be written; a table is then written whole or not at all.
+    Raises OSError if `out` cannot be written; a file is then written whole or not at all.
     """
     frame, expected = collect(*roots), list(expected)
     printed = main_tables(frame, expected)
@@ -40,26 +55,109 @@ def make_tables(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description="Makes the tables of all finished runs from their records.")
-    parser.add_argument("--runs", nargs="+", default=["runs"], metavar="DIR", help="run folders (default: runs)")
-    parser.add_argument(
-        "--out", default="results/tables", metavar="DIR", help="where to write (default: results/tables)"
-    )
-    options = parser.parse_args(arguments)
-    tables, found = make_tables(options.runs, options.out)
-    for table in tables:
-        print(markdown(table, runs=False))
-    for problem in found:
+    options = _parser().parse_args(arguments)
+    try:
+        references, thresholds = load(), read_thresholds(options.thresholds)
+    except (ReferenceError, ThresholdError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    committed = COMMITTED if options.check else {"runs": ["runs"], "out": "results/tables"}
+    roots, out = options.runs or committed["runs"], Path(options.out or str(committed["out"]))
+    frame = collect(*roots)
+    if options.missing:
+        return _print_missing(all_tables(frame, references, thresholds=thresholds, unfilled=True))
+    for problem in problems(frame):
         print(f"not in the tables: {problem}", file=sys.stderr)
-    if not tables:
+    printed = main_tables(frame)
+    if not printed:
         print(
-            f"no finished run below {', '.join(options.runs)}: make one with "
+            f"no finished run below {', '.join(map(str, roots))}: make one with "
             "`python sweeps/run.py -m backbone=r50,r101 levels=1,2,3`, or name its folder with --runs DIR",
             file=sys.stderr,
         )
         return 1
-    print(f"all tables, with the runs behind each row: {options.out}")
+    tables = all_tables(frame, references, thresholds=thresholds)
+    if options.check:
+        return _check(tables, out)
+    for table in printed:
+        print(markdown(table, runs=False))
+    write_tables(tables, out)
+    print(f"all tables, with the runs behind each row: {out}")
+    if options.report is not None:
+        _write_report(options.report or out / "report.html", tables, frame, references, thresholds)
     return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", nargs="+", metavar="DIR", help="run folders (default: runs)")
+    parser.add_argument("--out", metavar="DIR", help="where to write (default: results/tables)")
+    parser.add_argument(
+        "--thresholds", default=str(FILE), metavar="FILE", help="of the verdicts (default: results/thresholds.yaml)"
+    )
+    kinds = parser.add_mutually_exclusive_group()
+    kinds.add_argument(
+        "--missing", action="store_true", help="print the commands that fill missing cells, nothing else"
+    )
+    kinds.add_argument(
+        "--check",
+        action="store_true",
+        help="compare with --out, write nothing (default: results/records, results/tables)",
+    )
+    kinds.add_argument(
+        "--report", nargs="?", const="", metavar="FILE", help="write the web page, too (default: report.html in --out)"
+    )
+    return parser
+
+
+def _print_missing(tables: Sequence[Table]) -> int:
+    told: set[str] = set()
+    for table in tables:
+        commands = [command for command in table.missing if command not in told]
+        told |= set(commands)
+        if commands:
+            print("\n".join([f"# {table.title}", *commands, ""]))
+    if not told:
+        print("# nothing is missing")
+    return 0
+
+
+def _check(tables: Sequence[Table], out: Path) -> int:
+    """1 and the first differing lines if the files in `out` are not what the tables give; others are left alone."""
+    wanted = rendered(tables)
+    differing = []
+    for name, text in wanted.items():
+        try:
+            found = (out / name).read_bytes().decode("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            print(f"{out / name}: {error}")
+            differing.append(name)
+            continue
+        if found != text:
+            old_new = (found.splitlines(), text.splitlines())
+            lines = difflib.unified_diff(*old_new, f"{name} (committed)", f"{name} (records)", lineterm="", n=1)
+            print("\n".join(list(lines)[:SHOWN_LINES]))
+            differing.append(name)
+    old = sorted(path.name for path in out.glob("*") if path.suffix in _SUFFIXES and path.name not in wanted)
+    for name in old:
+        print(f"{out / name}: no table of the records gives this file")
+    if differing or old:
+        print(f"{len(differing) + len(old)} files differ: type `python results/make_tables.py --runs results/records`")
+        return 1
+    print(f"{len(wanted)} files of {len(tables)} tables are what the records give")
+    return 0
+
+
+_SUFFIXES = (".md", ".csv", ".tex", ".json")
+
+
+def _write_report(
+    path: str | Path, tables: Sequence[Table], frame: pd.DataFrame, references: References, thresholds: Thresholds
+) -> None:
+    from results.report import write_report
+
+    write_report(path, tables, frame, references)
+    print(f"report: {path}")
 
 
 if __name__ == "__main__":

@@ -142,7 +142,7 @@ def _our_row(arm: Arm, kind: str, cell: Cell, printed: Sequence[PublishedRow], t
     if same:
         # of several sources the one that differs least: to be incomparable with all is to be with the nearest
         judged = [(_gaps(arm, row.published(), thresholds), row) for row in same]
-        gaps, nearest = min(judged, key=lambda pair: (len(pair[0]), pair[1].key))
+        gaps, nearest = min(judged, key=lambda pair: (len(pair[0]), pair[1].reported_by != "authors", pair[1].key))
         verdict = verdict_cell(judge(cell.estimate, nearest.published(), gaps, thresholds))
         verdict = replace(verdict, runs=cell.runs)
     else:

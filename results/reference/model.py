@@ -22,6 +22,7 @@ CONDITIONS_OF_A_ROW = (
     "protocol",
     "protocol_name",
     "reported_by",
+    "data",
     "note",
 )
 """What makes a row comparable with another one or not."""
@@ -74,6 +75,8 @@ class PublishedRow:
     note: str
     ours: Mapping[str, Any] = field(default_factory=dict, hash=False)
     """Axes (results/reference/names.py) of our row that is the same method; {} = we have none."""
+    data: str = ""
+    """The copy of the data set, where the source says that it is not the original one."""
 
     @property
     def source(self) -> str:

@@ -34,6 +34,7 @@ COLUMNS = (
     "source_commit",
     "source_line",
     "reported_by",
+    "data",
     "note",
     "ours",
 )
@@ -43,7 +44,7 @@ SOURCE = ("source_repo", "source_path", "source_commit", "source_line")
 CELL_KEYS = ("key", "ours", "conditions", "arxiv", "table", "row", "column", "text", "value")
 """Of a cell of hcml.yaml, in the order in which they are written."""
 PLACE = ("arxiv", "table", "row", "column")
-CONDITIONS = ("frames", "pretrain", "protocol", "protocol_name", "note")
+CONDITIONS = ("frames", "pretrain", "protocol", "protocol_name", "data", "note")
 """What a cell may say of how the paper measured it, in its words (`protocol_name`: as in published.csv)."""
 NEEDED_AXES = ("benchmark", "backbone", "levels", "metric")
 
@@ -128,11 +129,11 @@ def _transcription(check: Check, cell: Mapping[str, Any], texts: list[str]) -> N
     _pattern(check, "text", text, FIGURE, "a figure as printed, without unit or sign")
     if isinstance(value, bool) or not isinstance(value, int | float | None):
         check.say("value", f"is {value!r}, not a number or null")
-    elif text and value is None:
-        if FIGURE.fullmatch(text):
-            check.say("value", f"is null, but text is {text!r}")
-    elif text:
+    elif text and value is not None:
         _figure(check, text, str(value))
+    elif FIGURE.fullmatch(text):
+        check.say("value", f"is null, but text is {text!r}")
+    if text:
         for name, given in place.items():
             if not given:
                 check.say(name, "is empty: a figure without a complete source is not used")

@@ -8,12 +8,9 @@ import pytest
 
 from results.make_tables import main
 
-EVIDENCE = sorted((Path(__file__).resolve().parents[2] / "results" / "evidence").iterdir())
+RESULTS = Path(__file__).resolve().parents[2] / "results"
 
 
-@pytest.mark.parametrize("folder", EVIDENCE, ids=lambda folder: folder.name)
-def test_the_tables_follow_from_the_records(folder: Path, tmp_path: Path) -> None:
-    assert main(["--runs", str(folder), "--out", str(tmp_path)]) == 0
-    made = {path.name: path.read_text(encoding="utf-8") for path in tmp_path.iterdir()}
-    kept = {path.name: path.read_text(encoding="utf-8") for path in (folder / "tables").iterdir()}
-    assert made == kept
+@pytest.mark.parametrize("folder", sorted((RESULTS / "evidence").glob("*")), ids=lambda folder: folder.name)
+def test_the_tables_follow_from_the_records(folder: Path) -> None:
+    assert main(["--runs", str(folder), "--out", str(folder / "tables"), "--check"]) == 0

@@ -1,12 +1,17 @@
+import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from results.collect import collect
 from results.make_tables import main, make_tables
+from results.reference import load
+from results.tables import all_tables
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -50,3 +55,72 @@ def test_expected_rows_reach_the_files(make: Any, tmp_path: Path) -> None:
     assert found == []
     assert tables[0].texts()[1][2] == "missing"
     assert "missing" in (tmp_path / "out" / "levels_by_backbone.md").read_text()
+
+
+@pytest.fixture
+def grid(make: Any, tmp_path: Path) -> Path:
+    """Run folders of levels 0 to 2, three seeds each."""
+    for levels in (0, 1, 2):
+        for seed in (0, 1, 2):
+            kind = "progressive" if levels else "none"
+            make.save(
+                tmp_path / "runs", make.runs(levels=levels, pretraining=kind, seed=seed, correct=200 + 10 * levels)
+            )
+    return tmp_path
+
+
+def test_a_planted_error_changes_exactly_the_cells_it_should(grid: Path) -> None:
+    before = all_tables(collect(grid / "runs"), load())
+    path = next(path for path in sorted(grid.glob("runs/test/*/record.json")) if "-l1" in path.parent.name)
+    record = json.loads(path.read_text())
+    record["metrics"]["top1"] += 0.1
+    path.write_text(json.dumps(record))
+    after = all_tables(collect(grid / "runs"), load())
+    changed = []
+    for old, new in zip(before, after, strict=True):
+        assert old.header == new.header and [row.block for row in old.rows] == [row.block for row in new.rows]
+        for one, other in zip(old.rows, new.rows, strict=True):
+            for column, a, b in zip(old.header, one.cells, other.cells, strict=True):
+                if a != b and replace(a, best=b.best) != b:
+                    changed.append((old.name, column))
+                    assert record["run_id"] in b.runs, "a cell moved that does not name the run"
+                elif record["run_id"] in b.runs and column in ("top-1", "difference", "resnet50"):
+                    raise AssertionError(f"{old.name}, {column}: names the run and did not move")
+    assert ("hierarchy_depth", "top-1") in changed and ("hierarchy_depth", "difference") in changed
+    assert ("levels_by_backbone", "resnet50") in changed and ("cost", "clips/s") not in changed
+
+
+def test_check_tells_whether_the_files_are_what_the_records_give(
+    grid: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = ["--runs", str(grid / "runs"), "--out", str(grid / "tables")]
+    assert main([*paths, "--check"]) == 1 and not (grid / "tables").exists()
+    assert main(paths) == 0 and main([*paths, "--check"]) == 0
+    capsys.readouterr()
+    page = grid / "tables" / "hierarchy_depth.md"
+    page.write_text(page.read_text().replace("n=3", "n=4", 1))
+    (grid / "tables" / "gone.csv").write_text("a")
+    assert main([*paths, "--check"]) == 1
+    said = capsys.readouterr().out
+    assert "hierarchy_depth.md (committed)" in said and "n=4" in said and "gone.csv: no table" in said
+    assert "2 files differ" in said and page.read_text().count("n=4") == 1
+
+
+def test_missing_prints_commands_alone(grid: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--runs", str(grid / "runs"), "--missing"]) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if line]
+    assert all(line.startswith(("# ", "python sweeps/run.py -m ")) for line in lines)
+    wanted = "experiment=hierarchy profile=quick benchmark=synthmotion backbone.name=resnet50 levels=3 init=run"
+    assert f"python sweeps/run.py -m {wanted}" in lines and len(lines) == len(set(lines))
+    assert main(["--runs", str(grid / "nothing"), "--missing"]) == 0
+    assert "experiment=negatives" in capsys.readouterr().out
+
+
+def test_thresholds_come_from_a_file(grid: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    other = grid / "strict.yaml"
+    other.write_text("tolerance: 0.25\nhalf_width: 1\ncoverage: 0.9\n")
+    arguments = ["--runs", str(grid / "runs"), "--out", str(grid / "tables"), "--thresholds", str(other)]
+    assert main(arguments) == 0
+    assert "|d| <= 0.25" in (grid / "tables" / "paper.csv").with_suffix(".html").read_text().replace("&lt;", "<")
+    other.write_text("tolerance: much\nhalf_width: 1\ncoverage: 0.9\n")
+    assert main(arguments) == 2 and "tolerance='much'" in capsys.readouterr().err

@@ -6,7 +6,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from results.stats import binomial_interval, chance, clopper_pearson, successes, summarise
+from results.stats import (
+    binomial_interval,
+    bootstrap_difference,
+    chance,
+    clopper_pearson,
+    difference,
+    estimate,
+    successes,
+    summarise,
+    t_quantile,
+)
 
 
 def test_summary_of_three_values() -> None:
@@ -83,3 +93,52 @@ def test_binomial_interval_holds_what_it_says(trials: int, share: float) -> None
     mass = [math.comb(trials, k) * share**k * (1 - share) ** (trials - k) for k in range(trials + 1)]
     assert sum(mass[:low]) <= 0.005 and sum(mass[high + 1 :]) <= 0.005
     assert sum(mass[: low + 1]) > 0.005 and sum(mass[high:]) > 0.005
+
+
+@pytest.mark.parametrize(
+    ("degrees", "confidence", "quantile"),
+    # scipy 1.17.1, scipy.stats.t.ppf((1 + confidence) / 2, degrees)
+    [(1, 0.95, 12.706), (2, 0.95, 4.303), (4, 0.95, 2.776), (9, 0.95, 2.262), (2, 0.99, 9.925), (30, 0.9, 1.697)],
+)
+def test_quantiles_of_t(degrees: int, confidence: float, quantile: float) -> None:
+    assert t_quantile(degrees, confidence) == pytest.approx(quantile, abs=6e-4)
+
+
+def test_estimates_of_one_of_several_and_of_runs_that_share() -> None:
+    assert estimate([]) is None
+    one = estimate([3.0])
+    assert one is not None and (one.mean, one.sd, one.interval) == (3.0, None, None)
+    found = estimate([1.0, 3.0, 5.0, 7.0], ["p", "p", "q", ""])
+    assert found is not None and (found.mean, found.runs, found.independent) == (pytest.approx(14 / 3), 4, 3)
+    same = estimate([1.0, 3.0], ["p", "p"])
+    assert same is not None and (same.mean, same.sd, same.interval, same.independent) == (2.0, None, None, 1)
+    with pytest.raises(ValueError, match="finite"):
+        estimate([math.nan])
+    with pytest.raises(ValueError):
+        estimate([1.0, 2.0], ["p"])
+
+
+@given(values=st.lists(st.floats(0, 100), min_size=2, max_size=6), seed=st.integers(0, 5))
+def test_an_estimate_does_not_depend_on_the_order(values: list[float], seed: int) -> None:
+    order = sorted(range(len(values)), key=lambda index: hash((index, seed)))
+    keys = [str(index % 2) for index in range(len(values))]
+    assert estimate(values, keys) == estimate([values[i] for i in order], [keys[i] for i in order])
+
+
+def test_differences_pair_seeds_and_need_a_common_one() -> None:
+    found = difference({0: 3.0, 1: 5.0, 2: 9.0}, {1: 1.0, 0: 1.0, 7: 100.0})
+    assert found is not None and (found.mean, found.runs) == (3.0, 2)
+    assert difference({0: 1.0}, {1: 1.0}) is None
+    shared = difference({0: 3.0, 1: 5.0}, {0: 1.0, 1: 1.0}, {0: "p", 1: "p"})
+    assert shared is not None and shared.independent == 1 and shared.interval is None
+
+
+def test_the_bootstrap_is_repeatable_and_refuses_what_it_cannot_do() -> None:
+    a, b = [True] * 30 + [False] * 10, [True] * 20 + [False] * 20
+    assert bootstrap_difference(a, b) == bootstrap_difference(a, b)
+    same = bootstrap_difference(a, a)
+    assert (same.low, same.high, same.kind) == (0.0, 0.0, "videos")
+    with pytest.raises(ValueError):
+        bootstrap_difference([], [])
+    with pytest.raises(ValueError):
+        bootstrap_difference([True], [True, False])

@@ -8,7 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from results.collect import collect
-from results.render import csv_text, escape, grid, markdown, sources_of, write_tables
+from results.render import csv_text, markdown, write_tables
+from results.render.markdown import escape, grid
+from results.render.words import sources_of
 from results.table import Cell, Column, Row, Table, label
 from results.tables import all_tables
 

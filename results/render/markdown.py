@@ -1,15 +1,11 @@
-"""Tables as Markdown and CSV. The same table gives the same bytes."""
+"""Tables as Markdown: padded to be read as they are, nothing in them taken for markup."""
 
 from __future__ import annotations
 
-import csv
-import io
 import itertools
-import os
 import re
-from pathlib import Path
 
-from results.record import write_text
+from results.render.words import notes_of, sources_of
 from results.table import Table
 
 _SPECIAL = re.compile(r"[\\|`*<>&]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|~(?=~)|(?<=\])\(")
@@ -26,17 +22,12 @@ def markdown(table: Table, runs: bool = True) -> str:
     if table.caption:
         lines += [_prose(table.caption), ""]
     lines += [grid(table), ""]
-    if table.footnotes:
-        lines += [*(f"- {_prose(note)}" for note in table.footnotes), ""]
+    notes = notes_of(table)
+    if notes:
+        lines += [*(f"- {_prose(note)}" for note in notes), ""]
     if runs and table.names:
         lines += ["Runs behind the rows:", "", *_sources(sources_of(table)), ""]
     return "\n".join(lines)
-
-
-def sources_of(table: Table) -> list[str]:
-    """For each row the names of the runs behind it, in the order of its cells."""
-    names = dict(table.names)
-    return [", ".join(dict.fromkeys(names[run] for cell in row.cells for run in cell.runs)) for row in table.rows]
 
 
 def _sources(sources: list[str]) -> list[str]:
@@ -59,26 +50,6 @@ def grid(table: Table) -> str:
     ]
     lines.insert(1, "| " + " | ".join("-" * width for width in widths) + " |")
     return "\n".join(lines)
-
-
-def csv_text(table: Table) -> str:
-    """Columns, rows and, as the last column, the runs behind each row."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow([*table.header, "runs"])
-    writer.writerows([*row, runs] for row, runs in zip(table.texts(), sources_of(table), strict=True))
-    return buffer.getvalue()
-
-
-def write_tables(tables: list[Table], folder: str | os.PathLike[str]) -> list[Path]:
-    """Writes NAME.md and NAME.csv of each table, each atomically; returns the paths."""
-    written = []
-    for table in tables:
-        for suffix, text in ((".md", markdown(table)), (".csv", csv_text(table))):
-            path = Path(folder) / f"{table.name}{suffix}"
-            write_text(path, text)
-            written.append(path)
-    return written
 
 
 def _prose(text: str) -> str:

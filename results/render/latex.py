@@ -1,0 +1,105 @@
+"""Tables as LaTeX: booktabs, the best of each column in bold, notes below. Needs the packages booktabs and graphicx."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from results.render.words import notes_of
+from results.table import Cell, Row, Table
+
+_SPECIAL = {
+    "\\": r"\textbackslash{}",
+    "{": r"\{",
+    "}": r"\}",
+    "$": r"\$",
+    "&": r"\&",
+    "#": r"\#",
+    "%": r"\%",
+    "_": r"\_",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': r"\textquotedbl{}",
+    "`": r"\textasciigrave{}",
+    "'": r"\textquotesingle{}",
+    "±": r"$\pm$",
+    "×": r"$\times$",
+    "λ": r"$\lambda$",
+    "²": r"$^2$",
+    "§": r"\S{}",
+    "–": r"\textendash{}",
+}
+_DASHES = re.compile("--+")
+"""Two hyphens in a row would be set as a dash."""
+_FOREIGN = re.compile(r"[^\x20-\x7e]")
+
+
+def escape(text: str) -> str:
+    """`text` so that LaTeX prints it as it is, on one line; what usual fonts do not have prints as its code point."""
+    escaped = "".join(_SPECIAL.get(char) or _FOREIGN.sub(_code_point, char) for char in " ".join(text.split()))
+    return _DASHES.sub(lambda found: "-" + "{}-" * (len(found[0]) - 1), escaped)
+
+
+def _code_point(found: re.Match[str]) -> str:
+    return rf"\texttt{{U+{ord(found[0]):04X}}}"
+
+
+def latex(table: Table) -> str:
+    """A `table` environment, no wider than the text; blocks of rows that are not comparable are set apart by a rule."""
+    columns = "".join("l" if column.kind == "label" else "r" for column in table.columns)
+    lines = [
+        r"\begin{table}[htbp]",
+        r"\centering",
+        rf"\caption{{{escape(table.title)}. {escape(table.caption)}}}",
+        rf"\label{{tab:{table.name}}}",
+        r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
+        rf"\begin{{tabular}}{{{columns}}}",
+        r"\toprule",
+        " & ".join(escape(column.name) for column in table.columns) + r" \\",
+        r"\midrule",
+        *_body(table.rows),
+        r"\bottomrule",
+        r"\end{tabular}}",
+    ]
+    notes = notes_of(table)
+    if notes:
+        lines += [r"\par\smallskip\raggedright\footnotesize", *(rf"{escape(note)}\par" for note in notes)]
+    return "\n".join([*lines, r"\end{table}", ""])
+
+
+def _body(rows: Sequence[Row]) -> list[str]:
+    lines: list[str] = []
+    last: str | None = None
+    for row in rows:
+        if last is not None and row.block != last and row.kind == "":
+            lines.append(r"\midrule")
+        if row.kind == "":
+            last = row.block
+        lines.append(" & ".join(_cell(cell) for cell in row.cells) + r" \\")
+    return lines
+
+
+def _cell(cell: Cell) -> str:
+    text = escape(cell.text)
+    if cell.best:
+        return rf"\textbf{{{text}}}"
+    # a line that begins with a bracket would be taken for the option of the line break before it
+    return rf"{{{text}}}" if text.startswith(("[", "*")) else text
+
+
+def document(tables: Sequence[Table]) -> str:
+    """A whole document with all tables: to look at, and to see that they compile."""
+    head = [
+        r"\documentclass{article}",
+        r"\usepackage[T1]{fontenc}",
+        r"\usepackage[margin=2cm]{geometry}",
+        r"\usepackage{booktabs}",
+        r"\usepackage{graphicx}",
+        r"\usepackage{textcomp}",
+        r"\begin{document}",
+    ]
+    bodies = [rf"\input{{{table.name}.tex}}" + "\n" + r"\clearpage" for table in tables]
+    return "\n".join([*head, *bodies, r"\end{document}", ""])
