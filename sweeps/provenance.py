@@ -22,7 +22,7 @@ SCIENCE = ("hcml", "benchmarks")
 NO_SCIENCE = ("benchmarks/speed",)
 """... and folders in them that cannot: what measures the suite's own speed. Snapshots carry them all the same."""
 PACKAGES = ("hcml", "benchmarks", "sweeps", "results")
-_COPIED = (".py", ".yaml", ".csv", ".json", ".txt")
+_COPIED = (".py", ".yaml", ".csv", ".json", ".txt", ".html", ".css", ".js")
 
 
 def fingerprint(root: Path = ROOT, packages: tuple[str, ...] = SCIENCE) -> str:
