@@ -123,7 +123,7 @@ def test_a_link_opens_a_cell_and_a_wrong_one_nothing(visit: Any) -> None:
 
 def test_labels_never_become_markup(visit: Any) -> None:
     page = visit()
-    page.locator(f"{GRID} tbody tr", has_text="resnet50").locator("button.open").first.click()
+    page.locator(f"{GRID} tbody tr", has_text="resnet50").locator("td.measured button.open").first.click()
     page.locator("dialog summary", has_text="Environment").first.click()
     assert "<script>window.hit=1</script>" in page.locator("dialog").inner_text()
     assert page.evaluate("window.hit") is None
