@@ -15,6 +15,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from results.command import run
+
 # imported for the checks that they define
 from results.rules import on_files, on_lineage, on_predictions, on_records  # noqa: F401
 from results.rules.folder import RunFolder
@@ -110,4 +112,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run(main))

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from results.command import run as run_command
 from results.flatten import flat
 from results.record import FILE_NAME
 from results.rules.folder import DAMAGE, HEADER, RunFolder, csv_rows, read_text
@@ -283,4 +284,4 @@ def _bytes(count: int) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command(main))
