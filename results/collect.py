@@ -44,16 +44,9 @@ def collect(*roots: str | os.PathLike[str]) -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
     for path in _record_files(roots, found):
         try:
-            record = read_record(path)
+            rows.append(_row(path))
         except RecordError as error:
-            found.append(Problem("unusable", error.path, "; ".join(error.problems)))
-            continue
-        named = _FOLDER_ID.search(path.parent.name)
-        if named and not record["run_id"].startswith(named[1]):
-            reason = f"is the record of run {record['run_id']}, not of the run that the folder is named after"
-            found.append(Problem("unusable", str(path), reason))
-            continue
-        rows.append(row_of(record) | {"path": str(path)})
+            found.append(Problem("unusable", path, "; ".join(error.problems)))
     rows = _without_duplicates(rows, found)
     _add_ancestry(rows)
     frame = _typed(rows)
@@ -61,34 +54,65 @@ def collect(*roots: str | os.PathLike[str]) -> pd.DataFrame:
     return frame
 
 
+def _row(path: str) -> dict[str, Any]:
+    """Raises :class:`RecordError`."""
+    record = read_record(path)
+    named = _FOLDER_ID.search(os.path.dirname(path))
+    if named and not record["run_id"].startswith(named[1]):
+        reason = f"is the record of run {record['run_id']}, not of the run that the folder is named after"
+        raise RecordError(path, [reason])
+    try:
+        return row_of(record) | {"path": path}
+    except ValueError as error:
+        raise RecordError(path, [str(error)]) from error
+
+
 def problems(frame: pd.DataFrame) -> list[Problem]:
     """What :func:`collect` found but could not use."""
     return list(frame.attrs.get("problems", []))
 
 
-def _record_files(roots: tuple[str | os.PathLike[str], ...], found: list[Problem]) -> Iterator[Path]:
-    seen: set[Path] = set()
+def _record_files(roots: tuple[str | os.PathLike[str], ...], found: list[Problem]) -> Iterator[str]:
+    seen: set[str] = set()
     for root in map(Path, roots):
         if not root.exists():
             found.append(Problem("no root", str(root), "there is no such file or folder"))
             continue
-        for path in [root] if root.is_file() else _below(root, found):
-            if path.resolve() not in seen:
-                seen.add(path.resolve())
+        for path, real in [(str(root), os.path.realpath(root))] if root.is_file() else _below(root, found):
+            if real not in seen:
+                seen.add(real)
                 yield path
 
 
-def _below(root: Path, found: list[Problem]) -> Iterator[Path]:
-    def unreadable(error: OSError) -> None:
-        found.append(Problem("unusable", str(error.filename), f"cannot be listed: {error.strerror}"))
+def _below(root: Path, found: list[Problem]) -> Iterator[tuple[str, str]]:
+    """(path, the same without symbolic links) of each record. Links to folders are not followed, so that only the root
+    and the record itself can be one: asking the system for every folder of the way takes longer than reading."""
+    folders = [("" if str(root) == "." else str(root), os.path.realpath(root))]
+    while folders:
+        folder, real = folders.pop()
+        try:
+            with os.scandir(folder or ".") as entries:
+                listed = {entry.name: entry for entry in entries}
+        except OSError as error:
+            found.append(Problem("unusable", folder or ".", f"cannot be listed: {error.strerror}"))
+            continue
+        inner = {name for name, entry in listed.items() if _is_folder(entry)}
+        if FILE_NAME in listed.keys() - inner:
+            path = os.path.join(folder, FILE_NAME)
+            yield path, os.path.realpath(path) if listed[FILE_NAME].is_symlink() else os.path.join(real, FILE_NAME)
+        elif {"config.json", "status.json"} <= listed.keys() - inner:
+            found.append(Problem("unfinished", folder or ".", _state(Path(folder, "status.json"))))
+        # _stale holds runs that were done anew, _code copies of the code; the last one in is the first one out
+        for name in sorted(inner, reverse=True):
+            if name != "checkpoints" and not name.startswith(("_", ".")) and not listed[name].is_symlink():
+                folders.append((os.path.join(folder, name), os.path.join(real, name)))
 
-    for folder, inner, names in os.walk(root, onerror=unreadable):
-        # _stale holds runs that were done anew, _code copies of the code
-        inner[:] = sorted(name for name in inner if name != "checkpoints" and not name.startswith(("_", ".")))
-        if FILE_NAME in names:
-            yield Path(folder, FILE_NAME)
-        elif "config.json" in names and "status.json" in names:
-            found.append(Problem("unfinished", folder, _state(Path(folder, "status.json"))))
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads nowhere, or in a circle
+        return False
 
 
 def _state(path: Path) -> str:

@@ -10,8 +10,10 @@ and its ancestors under ``<phase>.<key>`` such as ``finetune.optim.lr``. The see
 from __future__ import annotations
 
 import json
+import marshal
 import statistics
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import PurePath
 from typing import Any
 
@@ -21,12 +23,31 @@ NOT_READ = ("pretrain.benchmark.test_per_class", "finetune.benchmark.test_per_cl
 """Keys that a phase's configuration carries without reading them: no columns, for they tell no results apart."""
 CONFIG_PREFIXES = ("pretrain.", "finetune.", "probe.", "retrieval.", "test.")
 NUMBER_PREFIXES = ("metric.", "group.", "group_chance.", "cost.")
+LABELS = (
+    *("backbone", "temporal", "motion_input", "prime", "fusion_init", "pairing", "pretraining", "init", "weights"),
+    *("features", "pooling", "decoder", "protocol"),
+)
+"""Columns that name settings, by which tables sort and join."""
 NOT_APPLICABLE = "-"
 """A setting that the run does not have, such as the fusion of a plain backbone."""
 
 
 def row_of(record: Mapping[str, Any]) -> dict[str, Any]:
-    """The columns of one valid record."""
+    """The columns of one record of :func:`results.record.read_record`.
+
+    Raises ValueError, saying what it is, where a valid record holds a configuration of another shape than ours.
+    """
+    try:
+        row = _row_of(record)
+    except (TypeError, AttributeError, KeyError) as error:
+        raise ValueError(f"its configuration is not of this suite's shape ({type(error).__name__}: {error})") from error
+    for name in LABELS:
+        if not isinstance(row[name], str):
+            raise ValueError(f"its configuration gives the {name} {row[name]!r}, which is not a text")
+    return row
+
+
+def _row_of(record: Mapping[str, Any]) -> dict[str, Any]:
     phases = phase_configs(record)
     row: dict[str, Any] = {name: record[name] for name in ("run_id", "phase", "slug", "parent", "profile", "seed")}
     row["lineage"] = " ".join(record["lineage"])
@@ -49,9 +70,19 @@ def row_of(record: Mapping[str, Any]) -> dict[str, Any]:
         row["metric.mean_group_top1"] = _mean([numbers.get("top1") for numbers in record["groups"].values()])
     row["alarms"] = "; ".join(record["alarms"])
     for phase, config in phases.items():
-        row |= {f"{phase}.{key}": value for key, value in flat(config).items() if key not in ("seed", "phase")}
+        own = {key: value for key, value in config.items() if key not in ("seed", "phase")}
+        row.update(_config_columns(phase, marshal.dumps(own, 2)))
+    return row
+
+
+@lru_cache(maxsize=4096)
+def _config_columns(phase: str, config: bytes) -> Mapping[str, Any]:
+    """Those of one phase. Thousands of runs share some hundred configurations, their own or an ancestor's: packed
+    (version 2 of the format: equal bytes = equal values of equal types), each is flattened once, and the rows share
+    the names and values, too."""
+    names = {f"{phase}.{key}": value for key, value in flat(marshal.loads(config)).items()}
     # the protocol's values are those of the test's own keys
-    return {n: value for n, value in row.items() if n not in NOT_READ and not n.startswith("test.protocol")}
+    return {n: value for n, value in names.items() if n not in NOT_READ and not n.startswith("test.protocol")}
 
 
 def _mean(values: list[float | None]) -> float | None:

@@ -11,13 +11,13 @@ import json
 import math
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from results.checks import Check, dig
+from results.checks import Check, dig, is_plain
 
 SCHEMA_VERSION = 1
 PHASES = ("pretrain", "finetune", "probe", "retrieval", "test")
@@ -109,7 +109,8 @@ def problems_of(record: Any) -> list[str]:
         check.say(name, "is missing")
     for name in sorted(str(key) for key in set(record) - _NAMES):
         check.say(name, "is not a field of a record")
-    check.plain("", record)
+    if not is_plain(record):
+        check.plain("", record)
     for name in ("run_id", "slug", "profile"):
         check.text(record, name)
     check.number(record, "seed", whole=True, low=-math.inf)
@@ -134,6 +135,8 @@ def _check_phase(check: Check, record: Mapping[str, Any]) -> None:
     for key in _CONFIG_KEYS:
         if dig(record["config"], key) is None:
             check.say(f"config.{key}", "is missing")
+    for key in ("model.backbone.name", "benchmark.name"):
+        check.text(record, f"config.{key}", optional=True)
     check.number(record, "config.model.levels", whole=True)
 
 
@@ -155,17 +158,13 @@ def _check_numbers(check: Check, record: Mapping[str, Any]) -> None:
     wanted = {"test": "top1", "probe": "top1", "retrieval": "r1"}.get(str(record.get("phase")))
     for name in ("metrics", "group_chance", "cost"):
         if check.mapping(record, name):
-            for key, value in record[name].items():
-                if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
-                    check.say(f"{name}.{key}", f"is {value!r}, not a number")
+            check.figures(name, record[name])
     if check.mapping(record, "groups"):
         for group, values in record["groups"].items():
-            if not isinstance(values, Mapping):
+            if isinstance(values, Mapping):
+                check.figures(f"groups.{group}", values)
+            else:
                 check.say(f"groups.{group}", "is not an object of numbers")
-                continue
-            for key, value in values.items():
-                if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
-                    check.say(f"groups.{group}.{key}", f"is {value!r}, not a number")
     if wanted:
         check.mapping(record, "metrics", (wanted,))
         if "chance" not in record:
@@ -246,7 +245,8 @@ def write_record(path: str | os.PathLike[str], record: Mapping[str, Any] | Recor
 def read_record(path: str | os.PathLike[str]) -> dict[str, Any]:
     """The record, optional fields filled in. Raises :class:`RecordError` if it is missing, damaged or foreign."""
     try:
-        record = json.loads(Path(path).read_text(encoding="utf-8"))
+        # text, not bytes: of bytes, json would guess the encoding
+        record = json.loads(Path(path).read_bytes().decode("utf-8"))
     except OSError as error:
         raise RecordError(path, [f"cannot be read: {error.strerror}"]) from error
     except (ValueError, RecursionError) as error:
@@ -254,4 +254,14 @@ def read_record(path: str | os.PathLike[str]) -> dict[str, Any]:
     problems = problems_of(record)
     if problems:
         raise RecordError(path, problems)
-    return Record(**record).to_dict()
+    missing = _NAMES - record.keys()
+    return record | _defaults(missing) if missing else record
+
+
+def _defaults(names: Iterable[str]) -> dict[str, Any]:
+    """Fresh ones, of optional fields."""
+    empty: dict[str, Any] = {}
+    for item in fields(Record):
+        if item.name in names:
+            empty[item.name] = item.default_factory() if callable(item.default_factory) else item.default
+    return empty
