@@ -1,10 +1,16 @@
-"""How a command that prints much ends when nobody reads on (`| head`): quietly."""
+"""What commands share that print what they found in files: text that cannot harm a terminal, and a quiet end when
+nobody reads on (`| head`)."""
 
 from __future__ import annotations
 
 import os
 import sys
 from collections.abc import Callable
+
+
+def one_line(text: str) -> str:
+    """`text` on one line, with nothing in it that a terminal would obey."""
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in " ".join(text.split()))
 
 
 def run(main: Callable[[], int]) -> int:

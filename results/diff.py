@@ -19,7 +19,7 @@ import pandas as pd
 
 from results.causes import Causes, Difference, Runs, causes, common, distance, merged
 from results.collect import collect, problems
-from results.command import run
+from results.command import one_line, run
 from results.matching import Change, Pair, pairs_of, value_of
 from results.reference import load
 from results.table import Cell, Table
@@ -88,17 +88,17 @@ def lines(found: Comparison) -> Iterator[str]:
     """The comparison to be read: by table and row, each cause once for the cells of a row that share all of theirs."""
     if found.common:
         yield "Behind all that differ, or all of them whose runs have such a phase:"
-        yield from (f"  {_one_line(str(cause))}" for cause in found.common)
+        yield from (f"  {one_line(str(cause))}" for cause in found.common)
     for table, cells in itertools.groupby(found.moved, key=lambda cell: cell.pair.place.table):
         yield f"table {table}"
         for row, members in itertools.groupby(cells, key=lambda cell: cell.pair.place.row_text):
-            yield f"  {_one_line(row)}"
+            yield f"  {one_line(row)}"
             for (behind, change), alike in itertools.groupby(members, key=lambda cell: (cell.causes, cell.change)):
-                texts = [_one_line(f"{cell.pair.place.column}: {_what(cell)}") for cell in alike]
+                texts = [one_line(f"{cell.pair.place.column}: {_what(cell)}") for cell in alike]
                 if change in ("appeared", "disappeared"):
                     texts = [f"{change}: {', '.join(texts)}"]
                 yield from (f"    {text}" for text in texts)
-                yield from (f"        {_one_line(str(cause))}" for cause in behind)
+                yield from (f"        {one_line(str(cause))}" for cause in behind)
     noise = [cell.within_noise for cell in found.moved if cell.change == "moved"]
     beyond = f" ({noise.count(False)} beyond noise, {noise.count(True)} within, {noise.count(None)} unknown)"
     counts = [f"{found.count(name)} {name}{beyond if name == 'moved' else ''}" for name in TOLD if found.count(name)]
@@ -122,10 +122,6 @@ def _what(cell: Moved) -> str:
 
 def _shown(cell: Cell | None) -> str:
     return cell.text if cell is not None and cell.text else "nothing"
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
 
 
 def as_json(found: Comparison) -> dict[str, Any]:
