@@ -162,7 +162,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     frames = [collect(folder) for folder in (options.a, options.b)]
     for folder, frame in zip((options.a, options.b), frames, strict=True):
         for problem in problems(frame):
-            print(f"not in the tables: {problem}", file=sys.stderr)
+            print(one_line(f"not in the tables: {problem}"), file=sys.stderr)
         if frame.empty:
             print(f"no finished run below {folder}", file=sys.stderr)
     if any(frame.empty for frame in frames):
