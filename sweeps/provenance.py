@@ -142,7 +142,7 @@ def environment(device: str = "auto", threads: int | None = None) -> dict[str, A
         "device": device,
         "gpu": torch.cuda.get_device_name() if device == "cuda" else "",
     }
-    for package in ("torch", "timm", "decord", "av", "numpy", "hydra-core"):
+    for package in ("torch", "timm", "decord", "av", "torchcodec", "pillow", "numpy", "hydra-core"):
         try:
             state[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
