@@ -7,12 +7,17 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 # Before torch is imported, here and in the commands that tests type: the models are so small that a second thread
 # gains nothing, and threads that wait for each other on busy cores cost many times the work.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # for the few that ask for two
+
+# A machine that others share may stop any example for a while.
+hypothesis.settings.register_profile("suite", deadline=None)
+hypothesis.settings.load_profile("suite")
 
 # A shell that starts tests in the background has them ignore Ctrl-C, and so would every command that they type.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -245,7 +245,7 @@ ANY = (
 SEEN = ANY.map(lambda text: "".join(filter(str.isprintable, text)).strip() or "x")
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
 @given(table=SEEN, row=SEEN, column=SEEN, note=SEEN)
 def test_texts_of_any_kind_come_back_as_they_were_given(
     texts: dict[str, str], table: str, row: str, column: str, note: str
@@ -258,7 +258,7 @@ def test_texts_of_any_kind_come_back_as_they_were_given(
         assert added.text.count("\n") in ((HEAD + SLOT + FILLED).count("\n"), (HEAD + SLOT + FILLED).count("\n") + 10)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
 @given(name=ANY, changed=st.sampled_from(["method", "note", "protocol", "paper_title", "frames"]))
 def test_a_row_is_refused_or_comes_back_as_it_was_given(texts: dict[str, str], name: str, changed: str) -> None:
     row = make_row(key="new", source_line="8", **{changed: name})

@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from results.compare import Thresholds
+from results.published_tables import benchmark_table, paper_table, self_supervised_table
+from results.reference import load
+from results.reference.model import References
+from results.runs import Runs
+from results.table import Cell, Table
+
+FrameOf = Callable[..., Any]
+
+
+def chains(make: Any, correct: tuple[int, ...], **rest: Any) -> list[Any]:
+    """Runs on Something-Something V1: levels 0 on a ResNet-50, trained from weights, unless `rest` says else."""
+    changes = {"data__benchmark": "sthv1", "profile": "cluster", "pretraining": "none", "levels": 0} | rest
+    config = {"test.benchmark.name": "sthv1", "finetune.benchmark.name": "sthv1", "test.benchmark.split": "val"}
+    config |= {
+        f"{phase}.model.backbone": {"name": "resnet50", "pretrained": "resnet50.tv_in1k"}
+        for phase in ("test", "finetune")
+    }
+    config["test.protocol"] = {"name": "tsm_efficient"}
+    config |= changes.pop("config", {})
+    return [
+        make.runs(correct=hits, videos=500, seed=seed, config=config, **changes) for seed, hits in enumerate(correct)
+    ]
+
+
+def rows(table: Table, text: str) -> list[dict[str, Cell]]:
+    found = [dict(zip(table.header, row.cells, strict=True)) for row in table.rows]
+    return [row for row in found if any(text in cell.text for cell in row.values())]
+
+
+def transcribed(references: References, value: float) -> References:
+    """As somebody with the PDF would have entered one cell (the figure is made up)."""
+    first = next(cell for cell in references.paper if cell.benchmark == "sthv1" and cell.ours["levels"] == 0)
+    filled = replace(
+        first, arxiv="2007.10321v3", table="Table 9", row="r", column="c", text=f"{value:.1f}", value=value
+    )
+    return References(references.published, [filled if cell is first else cell for cell in references.paper])
+
+
+def test_slots_of_the_paper_are_not_transcribed_and_say_how_ours_are_made() -> None:
+    table = paper_table([], load(), Thresholds())
+    assert len(table.rows) == len(load().paper)
+    for row in table.rows:
+        cells = dict(zip(table.header, row.cells, strict=True))
+        assert cells["printed"].text == cells["verdict"].text == "not transcribed" and cells["where"].text == "-"
+        assert cells["ours"].text == "missing" and cells["ours"].command.startswith(
+            "python sweeps/run.py -m benchmark="
+        )
+
+
+@pytest.mark.parametrize(
+    ("correct", "verdict"),
+    [
+        ((250, 250, 251), "reproduced"),
+        ((200, 250, 300), "within noise"),
+        ((300, 301, 302), "above"),
+        ((250,), "single run"),
+    ],
+)
+def test_a_transcribed_cell_gets_its_verdict(
+    make: Any, frame_of: FrameOf, correct: tuple[int, ...], verdict: str
+) -> None:
+    references = transcribed(load(), 50.0)
+    arms = Runs(frame_of(*chains(make, correct))).arms("test")
+    (row,) = [row for row in rows(paper_table(arms, references, Thresholds()), "Table 9")]
+    assert row["verdict"].comparison.verdict == verdict and len(row["ours"].runs) == len(correct)
+    assert row["printed"].text == "50.0" and 'row "r", column "c"' in row["where"].text
+
+
+def test_a_copy_that_is_no_real_one_is_incomparable(make: Any, frame_of: FrameOf) -> None:
+    found = chains(make, (250, 250, 251), data__origin={"synthetic": True})
+    (row,) = rows(paper_table(Runs(frame_of(*found)).arms("test"), transcribed(load(), 50.0), Thresholds()), "Table 9")
+    assert row["verdict"].text == "incomparable" and "synthetic imitation" in row["verdict"].comparison.reason
+
+
+def test_ours_stand_among_others_and_only_the_same_method_is_judged(make: Any, frame_of: FrameOf) -> None:
+    found = chains(make, (230, 231, 232), config={"test.model.temporal": {"mode": "shift", "causal": False, "fold_div": 8},
+                                                  "finetune.model.temporal": {"mode": "shift", "causal": False, "fold_div": 8}})  # fmt: skip
+    found += chains(make, (240, 241, 242), levels=3)
+    table = benchmark_table("sthv1", Runs(frame_of(*found)).arms("test"), load(), Thresholds())
+    printed = [
+        row for row in load().published if (row.benchmark, row.setting, row.metric) == ("sthv1", "supervised", "top1")
+    ]
+    assert sum(row.kind == "published" for row in table.rows) == len(printed) > 20
+    plain, ours = rows(table, "(ours)")[-1], rows(table, "levels=3")[0]
+    assert "shift (not causal)" in plain["method"].text and plain["verdict"].comparison.verdict == "incomparable"
+    assert "TSM" not in plain["method"].text and "commit" in plain["verdict"].comparison.other
+    assert ours["verdict"].text == "-"
+    figures = [row.cells[table.header.index("top-1 or R@1")] for row in table.rows]
+    means = [cell.estimate.mean if cell.estimate else cell.published.value for cell in figures]
+    assert means == sorted(means, reverse=True)
+
+
+def test_every_printed_figure_shows_its_source_and_its_text() -> None:
+    for benchmark in ("kinetics400", "sthv1", "sthv2", "ucf101", "hmdb51"):
+        table = benchmark_table(benchmark, [], load(), Thresholds())
+        for row in table.rows:
+            cells = dict(zip(table.header, row.cells, strict=True))
+            if row.kind == "published":
+                assert "commit" in cells["source"].text and "line" in cells["source"].text
+                assert cells["top-1 or R@1"].text == cells["top-1 or R@1"].published.text
+        assert [cell.command for row in table.rows for cell in row.cells if cell.command]
+
+
+def test_self_supervised_figures_are_sorted_within_their_setting() -> None:
+    table = self_supervised_table("ucf101", [], load(), Thresholds())
+    settings = [row.cells[1].text for row in table.rows if row.kind == "published"]
+    assert settings == sorted(settings) and {"finetune", "retrieval"} <= set(settings)

@@ -1,0 +1,74 @@
+"""The commands that tables print for missing cells make exactly those cells."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hcml.config import to_dict
+from results.ablation_tables import ablation_table
+from results.ablations import AXES, Axis
+from results.compare import Thresholds
+from results.flatten import NOT_APPLICABLE, flat
+from results.published_tables import paper_table
+from results.reference import load
+from results.settings import Varying
+from sweeps.resolve import resolve
+
+EXPERIMENTS = Path(__file__).resolve().parents[2] / "sweeps" / "conf" / "experiment"
+
+
+def row_of_settings(settings: dict[str, Any]) -> dict[str, Any]:
+    """The columns that an ablation reads, as the record of the job's leaf would give them."""
+    chain = {run.phase: to_dict(run.config) for run in resolve(settings)}
+    leaf = chain[settings["phase"]]
+    model, pretrain = leaf["model"], chain.get("pretrain")
+    levels = model["levels"]
+    row: dict[str, Any] = {
+        "levels": levels,
+        "temporal": model["temporal"]["mode"],
+        "backbone": model["backbone"]["name"],
+    }
+    row["pretraining"] = pretrain["curriculum"]["name"] if pretrain else "none"
+    motion = {"motion_input": model["motion"]["input"], "prime": model["motion"]["prime"]}
+    motion["fusion_init"] = model["fusion"]["init"]
+    row |= motion if levels else dict.fromkeys(motion, NOT_APPLICABLE)
+    for phase, config in chain.items():
+        row |= {f"{phase}.{key}": value for key, value in flat(config).items()}
+    return row
+
+
+def words(command: str) -> list[str]:
+    found = shlex.split(command)
+    assert found[:3] == ["python", "sweeps/run.py", "-m"]
+    return found[3:]
+
+
+@pytest.mark.parametrize("axis", AXES, ids=lambda axis: axis.name)
+def test_the_command_of_a_missing_row_makes_that_row(settings: Callable[..., dict[str, Any]], axis: Axis) -> None:
+    assert (EXPERIMENTS / f"{axis.experiment}.yaml").is_file()
+    table = ablation_table(axis, [], Varying([]))
+    commands = [row.cells[-2].command for row in table.rows]
+    for (label, _), command in zip(axis.expected, commands, strict=True):
+        assert axis.label(row_of_settings(settings(*words(command)))) == label, command
+
+
+def test_commands_for_the_papers_cells_are_valid(settings: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
+    table = paper_table([], load(), Thresholds())
+    assert table.missing
+    for command in table.missing:
+        *overrides, seeds = words(command)
+        assert seeds == "seed=0,1,2"
+        if "benchmark.split=mean(1,2,3)" not in overrides:
+            assert resolve(settings(*overrides))
+
+
+def test_every_experiment_names_itself_and_shows_its_command() -> None:
+    for path in EXPERIMENTS.glob("*.yaml"):
+        text = path.read_text()
+        assert f"experiment: {path.stem}\n" in text
+        assert path.stem == "calibration" or f"python sweeps/run.py -m experiment={path.stem}\n" in text
