@@ -48,12 +48,15 @@ def _headline(tables: Sequence[Table]) -> list[str]:
     for table in tables:
         if table.name != "hierarchy_depth":
             continue
+        several = len({row.block for row in table.rows}) > 1
         for row in table.rows:
             cells = dict(zip(table.header, row.cells, strict=True))
             part = cells["difference"].comparison
             if part is None or part.difference is None or part.interval is None or part.interval.kind != "seeds":
                 continue
             name = f"{cells['backbone'].text}, levels {cells['levels'].text}, pretraining {cells['pretraining'].text}"
+            if several and "kept apart by" in cells:
+                name += f" ({cells['kept apart by'].text})"
             apart = part.interval.low > 0 or part.interval.high < 0
             found.append(
                 f"{name}: {cells['difference'].text} points against the plain backbone"

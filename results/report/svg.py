@@ -11,9 +11,9 @@ SERIES = 8
 """Colours of style.css, series-0 to series-7 (Okabe and Ito's palette, safe for colour-blind readers)."""
 
 
-def figure(width: float, height: float, title: str, parts: Iterable[str]) -> Markup:
+def figure(width: float, height: float, title: str, parts: Iterable[str], about: str = "") -> Markup:
     """An SVG that scales with its box and names itself to a screen reader."""
-    body = "".join(parts)
+    body = (f"<desc>{escape(about)}</desc>" if about else "") + "".join(parts)
     return Markup(  # every text inside went through text() or escape()
         f'<svg class="plot" viewBox="0 0 {n(width)} {n(height)}" width="{n(width)}" height="{n(height)}" role="img" '
         f'aria-label="{escape(title)}"><title>{escape(title)}</title>{body}</svg>'
