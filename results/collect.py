@@ -12,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 
+from results.equivalent import canonical
 from results.flatten import NUMBER_PREFIXES, row_of
 from results.record import FILE_NAME, RecordError, read_record
 
@@ -125,10 +126,11 @@ def _state(path: Path) -> str:
 
 
 def _without_duplicates(rows: list[dict[str, Any]], found: list[Problem]) -> list[dict[str, Any]]:
-    """The same run by the same code is one run, wherever it was copied to: counted once, the one finished last."""
+    """The same run by the same code (or equivalent code) is one run, wherever it was copied to: counted once, the one
+    finished last."""
     kept: dict[tuple[str, str], dict[str, Any]] = {}
     for row in sorted(rows, key=lambda row: (row["finished"], row["path"]), reverse=True):
-        first = kept.setdefault((row["run_id"], row["fingerprint"]), row)
+        first = kept.setdefault((row["run_id"], canonical(row["fingerprint"])), row)
         if first is not row:
             found.append(Problem("duplicate", row["path"], f"the same run as {first['path']}, which is used"))
     return sorted(kept.values(), key=lambda row: (row["phase"], row["slug"], row["run_id"], row["fingerprint"]))
@@ -137,18 +139,20 @@ def _without_duplicates(rows: list[dict[str, Any]], found: list[Problem]) -> lis
 def _add_ancestry(rows: list[dict[str, Any]]) -> None:
     """Adds what only the ancestors' own records know.
 
-    ``fingerprints``: of all code that made the row, when an ancestor was run by other code than the run itself;
+    ``fingerprints``: of all code that made the row, when an ancestor was run by other code than the run itself (code
+    that is known to give the same numbers is one: :mod:`results.equivalent`);
     ``pretrain_manifest``: training videos of the pretraining run, when they are others.
     """
     by_id: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
         by_id.setdefault(row["run_id"], []).append(row)
     for row in rows:
-        prints, row["pretrain_manifest"] = [row["fingerprint"]], ""
+        prints, row["pretrain_manifest"] = [canonical(row["fingerprint"])], ""
         for run_id in row["lineage"].split():
             ancestors = by_id.get(run_id, [])
-            if not any(ancestor["fingerprint"] == row["fingerprint"] for ancestor in ancestors):
-                prints += [ancestor["fingerprint"] for ancestor in ancestors]
+            others = [canonical(ancestor["fingerprint"]) for ancestor in ancestors]
+            if prints[0] not in others:
+                prints += others
             for ancestor in ancestors:
                 if run_id == row["pretrain_id"] and ancestor["manifest_train"] != row["manifest_train"]:
                     row["pretrain_manifest"] = ancestor["manifest_train"]

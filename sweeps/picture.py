@@ -1,6 +1,8 @@
 """Draw what a pretraining run has learned: the displacement that its first level sees on videos it never saw.
 
 python sweeps/picture.py runs/pretrain/RUN FILE.png [--data DIR] [--videos ID,ID,...]
+python sweeps/picture.py runs/pretrain/RUN            the set that the report shows, into RUN/pictures
+python sweeps/picture.py runs --all                   the same for every pretraining there
 
 A column for each video, with two frames of its centred clip: the earlier one, the later one, the true displacement,
 the learned one on the same scale (hue is the direction, red to the right; brightness the length), and the later frame
@@ -11,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,17 +23,12 @@ ROOT = Path(__file__).resolve().parents[1]
 if __name__ == "__main__":
     sys.path[0] = str(ROOT)
 
-import benchmarks  # noqa: E402
 from benchmarks.synthmotion.sheet import coloured  # noqa: E402
-from hcml.config import ConfigError, PretrainRun  # noqa: E402
-from hcml.data.dataset import ViewDataset  # noqa: E402
+from hcml.config import ConfigError  # noqa: E402
 from hcml.data.manifest import Manifest, VideoEntry  # noqa: E402
-from hcml.objectives.reconstruction import warp  # noqa: E402
-from hcml.objectives.self_supervision import SelfSupervision  # noqa: E402
 from hcml.training.checkpoint import CheckpointError  # noqa: E402
-from hcml.training.held_out import batch_flow  # noqa: E402
-from hcml.training.transfer import build_without_weights, load_model, read_weights  # noqa: E402
-from sweeps.freeze import run_from_dict  # noqa: E402
+from sweeps.learned import look, open_pretraining  # noqa: E402
+from sweeps.picture_set import write_picture_set  # noqa: E402
 
 ROWS = ("earlier frame", "later frame", "true motion", "learned motion", "later, rebuilt")
 SCALE, GAP, LABEL = 2, 4, 96
@@ -44,48 +40,17 @@ def learned(run: Path, data: Path, names: list[str]) -> tuple[list[str], list[li
     `names`: video ids; none = the first test video of each class, every other class. Raises CheckpointError,
     ConfigError, and what the benchmark raises.
     """
-    payload = read_weights(run / "weights.pt", "pretrain")
-    config = run_from_dict(payload["config"])
-    assert isinstance(config, PretrainRun)  # read_weights has checked the phase
-    if config.model.motion.pairing != "causal":
-        raise ConfigError(
-            "motion.pairing=lookahead looks from a frame to the next one: the picture shows the other way"
-        )
-    manifest = benchmarks.load(config.benchmark, data).test
-    manifest = replace(manifest, entries=_chosen(manifest, names))
-    model = build_without_weights(config.model)
-    load_model(model, payload["model"], run, classifier=True)
-    sizes = model.backbone.map_sizes(config.model.input_size)[: config.model.levels]
-    heads = SelfSupervision(config.model, config.objective, sizes)
-    heads.load_state_dict(payload["heads"])
-    model.eval()
-    heads.eval()
-    dataset = ViewDataset(manifest, config.sampling, config.transform, config.benchmark.decoder)
-    ids, pictures = [], []
-    for index in range(len(manifest.entries)):
-        item = dataset[index]
-        if item["error"]:
-            raise ConfigError(item["error"])
-        clip = item["views"][:1]
-        with torch.no_grad():
-            level1 = heads.reconstruction(clip, model(clip, active_levels=1, classify=False).motion)
-        middle = clip.shape[1] // 2
-        found = level1.displacement[middle - 1]
-        rebuilt = warp(clip[0, middle - 1 : middle], found[None])[0][0]
-        truth = batch_flow(benchmarks.motion_field, manifest, [item["video_id"]], item["indices"], config)
-        true = np.zeros_like(found.numpy()) if truth is None else np.nan_to_num(truth[0, middle - 1].numpy())
-        longest = float(np.hypot(*true).max()) or float(found.norm(dim=0).max())
-        ids.append(item["video_id"])
-        pictures.append(
-            [
-                _pixels(clip[0, middle - 1]),
-                _pixels(clip[0, middle]),
-                coloured(true, longest),
-                coloured(found.numpy(), longest),
-                _pixels(rebuilt),
-            ]
-        )
-    return ids, pictures
+    opened = open_pretraining(run, data)
+    pictures = []
+    seen = look(opened, _chosen(opened.manifest, names))
+    for one in seen:
+        if one.found is None or one.rebuilt is None:
+            raise ConfigError("this run did not learn to reconstruct (objective.reconstruction.weight=0)")
+        true = np.zeros_like(one.found) if one.truth is None else one.truth
+        longest = float(np.hypot(*true).max()) or float(np.hypot(*one.found).max())
+        flows = [coloured(true, longest), coloured(one.found, longest)]
+        pictures.append([_pixels(one.earlier), _pixels(one.later), *flows, _pixels(one.rebuilt)])
+    return [one.entry.video_id for one in seen], pictures
 
 
 def _chosen(manifest: Manifest, names: list[str]) -> list[VideoEntry]:
@@ -122,11 +87,22 @@ def main(arguments: list[str] | None = None) -> int:
     """Returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="folder of a finished pretraining run")
-    parser.add_argument("file", type=Path, help="picture to write")
+    parser.add_argument("file", type=Path, nargs="?", help="picture to write; without it, the run's set of pictures")
+    parser.add_argument("--all", action="store_true", help="RUN is a folder of runs: a set for each pretraining in it")
     parser.add_argument("--data", type=Path, default=Path("data"), help="root of the videos (default: %(default)s)")
     parser.add_argument("--videos", default="", help="test videos (default: the first of every other class)")
     options = parser.parse_args(arguments)
+    runs = [options.run]
+    if options.all:
+        runs = sorted(path.parent for path in options.run.glob("pretrain/*/record.json"))
+        if not runs:
+            print(f"error: no finished pretraining below {options.run}", file=sys.stderr)
+            return 1
     try:
+        if options.file is None:
+            for run in runs:
+                print(write_picture_set(run, options.data))
+            return 0
         ids, pictures = learned(options.run, options.data, [name for name in options.videos.split(",") if name])
         draw(ids, pictures).save(options.file, quality=90)
     except (CheckpointError, ConfigError, ValueError, OSError) as error:

@@ -1,0 +1,156 @@
+"""What stands behind a figure that is another than before: differences of the runs that made it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from results.flatten import CONFIG_PREFIXES, flat
+from results.grouping import is_gap
+from results.record import RecordError, read_record
+
+CODE = ("fingerprints", "commit", "dirty")
+DATA = (
+    "benchmark",
+    "manifest_train",
+    "manifest_test",
+    "pretrain_manifest",
+    "videos_train",
+    "videos_test",
+    "expected_train",
+    "expected_test",
+    "unreadable_train",
+    "unreadable_test",
+)
+_HASHES = ("fingerprints", "commit", "manifest_train", "manifest_test", "pretrain_manifest")
+_FIGURES = ("metric.", "group.", "cost.")
+
+
+@dataclass(frozen=True, order=True)
+class Difference:
+    """`kind`: code, data, decoder, protocol, configuration, environment, seeds or record; `a` and `b` to be read."""
+
+    kind: str
+    name: str
+    a: str
+    b: str
+
+    def __str__(self) -> str:
+        if self.kind == "record":
+            return f"record of {self.name}: {self.a}"
+        name = self.kind if self.kind == self.name else f"{self.kind} {self.name}"
+        return f"{name}: {self.a or 'none'} -> {self.b or 'none'}"
+
+
+class Runs:
+    """The runs of one side, by id. A run that two codes have done is here twice, under one id."""
+
+    def __init__(self, frame: pd.DataFrame) -> None:
+        self._frame = frame
+        self._environments: dict[str, Mapping[str, Any]] = {}
+
+    @cached_property
+    def _places(self) -> dict[str, list[int]]:
+        places: dict[str, list[int]] = {}
+        if not self._frame.empty:
+            for index, run_id in enumerate(self._frame["run_id"]):
+                places.setdefault(str(run_id), []).append(index)
+        return places
+
+    def of(self, ids: Iterable[str]) -> list[dict[str, Any]]:
+        places = [place for run_id in sorted(set(ids)) for place in self._places.get(run_id, [])]
+        rows = self._frame.iloc[places].to_dict("records") if places else []
+        return [{str(name): value for name, value in row.items() if not is_gap(value)} for row in rows]
+
+    def environment(self, run: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Of a row, from its record; {} where the record has gone since."""
+        path = str(run.get("path", ""))
+        if path not in self._environments:
+            try:
+                self._environments[path] = flat(read_record(Path(path))["environment"])
+            except RecordError:
+                self._environments[path] = {}
+        return self._environments[path]
+
+
+def differences(a: Runs, b: Runs, first: Sequence[str], second: Sequence[str]) -> tuple[Difference, ...]:
+    """All that differs between the runs `first` of `a` and `second` of `b`; () where one of them is empty."""
+    mine, theirs = a.of(first), b.of(second)
+    if not mine or not theirs:
+        return ()
+    found = _columns("code", CODE, mine, theirs) + _columns("data", DATA, mine, theirs)
+    found += _columns("decoder", ("decoder",), mine, theirs) + _protocol(mine, theirs)
+    found += _configuration(mine, theirs)
+    sides = ([a.environment(run) for run in mine], [b.environment(run) for run in theirs])
+    found += _columns("environment", sorted({name for side in sides for run in side for name in run}), *sides)
+    found += _columns("seeds", ("seed", "pretrain_seed"), mine, theirs)
+    return tuple(found + _records(mine, theirs))
+
+
+def _columns(
+    kind: str, names: Iterable[str], mine: Sequence[Mapping[str, Any]], theirs: Sequence[Mapping[str, Any]]
+) -> list[Difference]:
+    found = []
+    for name in names:
+        a, b = (_values(name, side) for side in (mine, theirs))
+        if a != b:
+            found.append(Difference(kind, name, a, b))
+    return found
+
+
+def _values(name: str, runs: Sequence[Mapping[str, Any]]) -> str:
+    values = {_text(name, run[name]) for run in runs if not is_gap(run.get(name)) and run[name] != ""}
+    return ", ".join(sorted(values))
+
+
+def _text(name: str, value: Any) -> str:
+    if name in _HASHES:
+        return "+".join(part[:12] for part in str(value).split("+"))
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _configuration(mine: Sequence[Mapping[str, Any]], theirs: Sequence[Mapping[str, Any]]) -> list[Difference]:
+    """One entry where several phases differ in one key in the same way."""
+    names = sorted({name for run in (*mine, *theirs) for name in run if name.startswith(CONFIG_PREFIXES)})
+    phases: dict[tuple[str, str, str], list[str]] = {}
+    for difference in _columns("configuration", names, mine, theirs):
+        phase, _, key = difference.name.partition(".")
+        phases.setdefault((key, difference.a, difference.b), []).append(phase)
+    found = [Difference("configuration", f"{'/'.join(where)}.{key}", a, b) for (key, a, b), where in phases.items()]
+    return _columns("configuration", ("profile", "weights"), mine, theirs) + sorted(found)
+
+
+def _protocol(mine: Sequence[Mapping[str, Any]], theirs: Sequence[Mapping[str, Any]]) -> list[Difference]:
+    """Of the protocol only the parts that differ."""
+    sides = [
+        {part for run in side for part in str(run.get("protocol", "")).split(", ") if part} for side in (mine, theirs)
+    ]
+    if sides[0] == sides[1]:
+        return _columns("protocol", ("protocol_name",), mine, theirs)
+    texts = [", ".join(sorted(side - sides[1 - index])) for index, side in enumerate(sides)]
+    return [Difference("protocol", "protocol", *texts)]
+
+
+def _records(mine: Sequence[Mapping[str, Any]], theirs: Sequence[Mapping[str, Any]]) -> list[Difference]:
+    """Runs of one configuration and one code on both sides that measured something else."""
+    found = []
+    others = {(run["run_id"], run["fingerprint"]): run for run in theirs}
+    for run in mine:
+        other = others.get((run["run_id"], run["fingerprint"]))
+        if other is None:
+            continue
+        figures = sorted(name for name in {*run, *other} if name.startswith(_FIGURES))
+        names = [name for name in figures if run.get(name) != other.get(name)]
+        if not names:
+            continue
+        same_time = run["started"] == other["started"] and run["finished"] == other["finished"]
+        when = "one run, of one start and end: a record was changed" if same_time else "it was run anew"
+        shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+        name = f"{run['slug']}-{run['run_id'][:12]}"
+        found.append(Difference("record", name, f"{shown} differ{'s' if len(names) == 1 else ''} ({when})", ""))
+    return found
