@@ -66,8 +66,8 @@ def _shown(axis: Axis, blocks: Sequence[Block]) -> list[Block]:
     usual = {
         name: max(found, key=lambda value: (counts[name, value], value)) for name, found in _values(counts).items()
     }
-    for identity in dict.fromkeys(block.identity for block in blocks):
-        members = [block for block in blocks if block.identity == identity]
+    for place in dict.fromkeys(_place(block) for block in blocks):
+        members = [block for block in blocks if _place(block) == place]
         varied = [block for block in members if len(set(block.own)) > 1]
         if not varied:
             best = max(members, key=lambda block: _fullness(block, wanted, usual))
@@ -76,6 +76,11 @@ def _shown(axis: Axis, blocks: Sequence[Block]) -> list[Block]:
     return sorted(
         chosen, key=lambda block: (block.identity, natural(str(block.arms[0][1]["backbone"])), _levels(block))
     )
+
+
+def _place(block: Block) -> tuple[str, str]:
+    """Each backbone has its own blocks, and gets one at least."""
+    return block.identity, str(block.arms[0][1]["backbone"])
 
 
 def _values(counts: Mapping[tuple[str, str], int]) -> dict[str, list[str]]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ DATA = (
     "unreadable_test",
 )
 _HASHES = ("fingerprints", "commit", "manifest_train", "manifest_test", "pretrain_manifest")
+_WEIGHTS = "pretrained_weights"
 _FIGURES = ("metric.", "group.", "cost.")
 
 
@@ -39,11 +41,19 @@ class Difference:
     name: str
     a: str
     b: str
+    phases: tuple[str, ...] = ()
+    """Of the runs that it is about; () = all."""
+
+    def concerns(self, phases: frozenset[str]) -> bool:
+        """Whether it can stand behind a figure whose chain of runs has these `phases`."""
+        return not self.phases or not phases.isdisjoint(self.phases)
 
     def __str__(self) -> str:
         if self.kind == "record":
             return f"record of {self.name}: {self.a}"
         name = self.kind if self.kind == self.name else f"{self.kind} {self.name}"
+        if self.kind == "configuration" and self.phases:
+            name = f"{self.kind} {'/'.join(self.phases)}.{self.name}"
         return f"{name}: {self.a or 'none'} -> {self.b or 'none'}"
 
 
@@ -72,24 +82,68 @@ class Runs:
         path = str(run.get("path", ""))
         if path not in self._environments:
             try:
-                self._environments[path] = flat(read_record(Path(path))["environment"])
+                environment = read_record(Path(path))["environment"]
+                # the weights of the run before: others whenever anything is
+                self._environments[path] = {n: v for n, v in flat(environment).items() if not n.startswith(_WEIGHTS)}
             except RecordError:
                 self._environments[path] = {}
         return self._environments[path]
 
 
-def differences(a: Runs, b: Runs, first: Sequence[str], second: Sequence[str]) -> tuple[Difference, ...]:
-    """All that differs between the runs `first` of `a` and `second` of `b`; () where one of them is empty."""
+@dataclass(frozen=True)
+class Causes:
+    """All that differs between the runs behind a figure, and the phases of their chains."""
+
+    differences: tuple[Difference, ...] = ()
+    phases: frozenset[str] = frozenset()
+
+
+def causes(a: Runs, b: Runs, first: Sequence[str], second: Sequence[str]) -> Causes:
+    """What differs between the runs `first` of `a` and `second` of `b`; nothing where one of them is empty."""
     mine, theirs = a.of(first), b.of(second)
     if not mine or not theirs:
-        return ()
+        return Causes()
     found = _columns("code", CODE, mine, theirs) + _columns("data", DATA, mine, theirs)
     found += _columns("decoder", ("decoder",), mine, theirs) + _protocol(mine, theirs)
-    found += _configuration(mine, theirs)
+    found += _columns("configuration", ("profile", "weights"), mine, theirs) + _configuration(mine, theirs)
     sides = ([a.environment(run) for run in mine], [b.environment(run) for run in theirs])
     found += _columns("environment", sorted({name for side in sides for run in side for name in run}), *sides)
     found += _columns("seeds", ("seed", "pretrain_seed"), mine, theirs)
-    return tuple(found + _records(mine, theirs))
+    return Causes(tuple(found + _records(mine, theirs)), _phases(mine) & _phases(theirs))
+
+
+def distance(a: Runs, b: Runs, first: Sequence[str], second: Sequence[str]) -> int:
+    """In how many ways the runs are other experiments; 1000 where one side has none to ask."""
+    mine, theirs = a.of(first), b.of(second)
+    if not mine or not theirs:
+        return 1000
+    found = _columns("code", CODE[:1], mine, theirs) + _columns("data", DATA, mine, theirs)
+    return len(found + _columns("decoder", ("decoder",), mine, theirs) + _configuration(mine, theirs))
+
+
+def common(cells: Sequence[Causes]) -> list[Difference]:
+    """The differences that stand behind every one of the figures that they concern, in the order of the first."""
+    explained = [cell for cell in cells if cell.differences]
+    if len(explained) < 2:
+        return []
+    counts = Counter(difference for cell in explained for difference in cell.differences)
+    return [
+        difference
+        for difference, count in counts.items()
+        if count > 1 and count == sum(difference.concerns(cell.phases) for cell in explained)
+    ]
+
+
+def merged(found: Iterable[Difference]) -> list[Difference]:
+    """One entry where several phases differ in one key in the same way."""
+    phases: dict[Difference, list[str]] = {}
+    for one in found:
+        phases.setdefault(replace(one, phases=()), []).extend(one.phases)
+    return [replace(one, phases=tuple(sorted(set(where)))) for one, where in phases.items()]
+
+
+def _phases(runs: Sequence[Mapping[str, Any]]) -> frozenset[str]:
+    return frozenset(p.rstrip(".") for run in runs for p in CONFIG_PREFIXES if any(name.startswith(p) for name in run))
 
 
 def _columns(
@@ -115,25 +169,24 @@ def _text(name: str, value: Any) -> str:
 
 
 def _configuration(mine: Sequence[Mapping[str, Any]], theirs: Sequence[Mapping[str, Any]]) -> list[Difference]:
-    """One entry where several phases differ in one key in the same way."""
     names = sorted({name for run in (*mine, *theirs) for name in run if name.startswith(CONFIG_PREFIXES)})
-    phases: dict[tuple[str, str, str], list[str]] = {}
+    found = []
     for difference in _columns("configuration", names, mine, theirs):
         phase, _, key = difference.name.partition(".")
-        phases.setdefault((key, difference.a, difference.b), []).append(phase)
-    found = [Difference("configuration", f"{'/'.join(where)}.{key}", a, b) for (key, a, b), where in phases.items()]
-    return _columns("configuration", ("profile", "weights"), mine, theirs) + sorted(found)
+        found.append(replace(difference, name=key, phases=(phase,)))
+    return found
 
 
 def _protocol(mine: Sequence[Mapping[str, Any]], theirs: Sequence[Mapping[str, Any]]) -> list[Difference]:
     """Of the protocol only the parts that differ."""
+    phases = tuple(sorted({str(run["phase"]) for run in (*mine, *theirs)}))
     sides = [
         {part for run in side for part in str(run.get("protocol", "")).split(", ") if part} for side in (mine, theirs)
     ]
     if sides[0] == sides[1]:
-        return _columns("protocol", ("protocol_name",), mine, theirs)
+        return [replace(one, phases=phases) for one in _columns("protocol", ("protocol_name",), mine, theirs)]
     texts = [", ".join(sorted(side - sides[1 - index])) for index, side in enumerate(sides)]
-    return [Difference("protocol", "protocol", *texts)]
+    return [Difference("protocol", "protocol", texts[0], texts[1], phases)]
 
 
 def _records(mine: Sequence[Mapping[str, Any]], theirs: Sequence[Mapping[str, Any]]) -> list[Difference]:

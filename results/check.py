@@ -15,6 +15,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from results.command import one_line, run
+
 # imported for the checks that they define
 from results.rules import on_files, on_lineage, on_predictions, on_records  # noqa: F401
 from results.rules.folder import RunFolder
@@ -72,9 +74,9 @@ def lines(report: Report, strict: bool = False) -> Iterator[str]:
     before = None
     for finding in report.findings:
         if finding.path != before:
-            yield finding.path
+            yield one_line(finding.path)
             before = finding.path
-        yield f"  {finding.level:7} {finding.rule}: {' '.join(finding.what.split())}"
+        yield f"  {finding.level:7} {finding.rule}: {one_line(finding.what)}"
     verdict = "SUCCESS" if report.passed(strict) else "FAILURE"
     counts = [
         f"{report.count(level)} {level}{'' if report.count(level) == 1 else 's'}" for level in ("error", "warning")
@@ -110,4 +112,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run(main))

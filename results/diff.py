@@ -7,6 +7,7 @@ no cell differs, 1 when some do, 2 when a side has no finished run or does not e
 from __future__ import annotations
 
 import argparse
+import functools
 import itertools
 import json
 import sys
@@ -16,8 +17,9 @@ from typing import Any
 
 import pandas as pd
 
-from results.causes import Difference, Runs, differences
+from results.causes import Causes, Difference, Runs, causes, common, distance, merged
 from results.collect import collect, problems
+from results.command import one_line, run
 from results.matching import Change, Pair, pairs_of, value_of
 from results.reference import load
 from results.table import Cell, Table
@@ -48,7 +50,8 @@ class Comparison:
     """Figures on both sides."""
     moved: tuple[Moved, ...]
     common: tuple[Difference, ...]
-    """Behind every cell of `moved` that has a cause at all; not repeated in them."""
+    """Behind every cell of `moved` that it concerns (a pretraining's configuration concerns no cell without one); not
+    repeated in them."""
 
     def count(self, change: Change) -> int:
         return sum(cell.change == change for cell in self.moved)
@@ -58,41 +61,44 @@ def compare(
     first: Sequence[Table], second: Sequence[Table], a: pd.DataFrame, b: pd.DataFrame, tolerance: float = 0.0
 ) -> Comparison:
     """The cells that differ between two sets of tables made from the frames `a` and `b`."""
-    runs = Runs(a), Runs(b)
-    known: dict[tuple[tuple[str, ...], tuple[str, ...]], tuple[Difference, ...]] = {}
-    found, cells = [], 0
-    for pair in pairs_of(first, second):
+    sides = Runs(a), Runs(b)
+    known: dict[tuple[tuple[str, ...], tuple[str, ...]], Causes] = {}
+    found: list[tuple[Pair, Change, Causes]] = []
+    cells = 0
+    for pair in pairs_of(first, second, functools.cache(functools.partial(distance, *sides))):
         cells += pair.a is not None and pair.b is not None
         change = pair.change(tolerance)
         if change == "same":
             continue
         ids = (pair.a.runs if pair.a else (), pair.b.runs if pair.b else ())
         if ids not in known:
-            known[ids] = differences(*runs, *ids)
-        found.append(Moved(pair, change, known[ids]))
-    explained = [set(cell.causes) for cell in found if cell.causes]
-    shared = set.intersection(*explained) if len(explained) > 1 else set()
-    # in the order of the first cell that has them
-    common = tuple(cause for cell in found if cell.causes for cause in cell.causes if cause in shared)
-    own = [Moved(cell.pair, cell.change, tuple(c for c in cell.causes if c not in shared)) for cell in found]
-    return Comparison(cells, tuple(own), tuple(dict.fromkeys(common)))
+            known[ids] = causes(*sides, *ids)
+        found.append((pair, change, known[ids]))
+    shared = common([behind for _, _, behind in found])
+    said = set(shared)
+    own = {ids: tuple(merged(one for one in behind.differences if one not in said)) for ids, behind in known.items()}
+    moved = tuple(
+        Moved(pair, change, own[pair.a.runs if pair.a else (), pair.b.runs if pair.b else ()])
+        for pair, change, _ in found
+    )
+    return Comparison(cells, moved, tuple(merged(shared)))
 
 
 def lines(found: Comparison) -> Iterator[str]:
     """The comparison to be read: by table and row, each cause once for the cells of a row that share all of theirs."""
     if found.common:
-        yield "Behind all that differ:"
-        yield from (f"  {_one_line(str(cause))}" for cause in found.common)
+        yield "Behind all that differ, or all of them whose runs have such a phase:"
+        yield from (f"  {one_line(str(cause))}" for cause in found.common)
     for table, cells in itertools.groupby(found.moved, key=lambda cell: cell.pair.place.table):
         yield f"table {table}"
         for row, members in itertools.groupby(cells, key=lambda cell: cell.pair.place.row_text):
-            yield f"  {_one_line(row)}"
-            for (causes, change), alike in itertools.groupby(members, key=lambda cell: (cell.causes, cell.change)):
-                texts = [_one_line(f"{cell.pair.place.column}: {_what(cell)}") for cell in alike]
+            yield f"  {one_line(row)}"
+            for (behind, change), alike in itertools.groupby(members, key=lambda cell: (cell.causes, cell.change)):
+                texts = [one_line(f"{cell.pair.place.column}: {_what(cell)}") for cell in alike]
                 if change in ("appeared", "disappeared"):
                     texts = [f"{change}: {', '.join(texts)}"]
                 yield from (f"    {text}" for text in texts)
-                yield from (f"        {_one_line(str(cause))}" for cause in causes)
+                yield from (f"        {one_line(str(cause))}" for cause in behind)
     noise = [cell.within_noise for cell in found.moved if cell.change == "moved"]
     beyond = f" ({noise.count(False)} beyond noise, {noise.count(True)} within, {noise.count(None)} unknown)"
     counts = [f"{found.count(name)} {name}{beyond if name == 'moved' else ''}" for name in TOLD if found.count(name)]
@@ -116,10 +122,6 @@ def _what(cell: Moved) -> str:
 
 def _shown(cell: Cell | None) -> str:
     return cell.text if cell is not None and cell.text else "nothing"
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
 
 
 def as_json(found: Comparison) -> dict[str, Any]:
@@ -160,7 +162,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     frames = [collect(folder) for folder in (options.a, options.b)]
     for folder, frame in zip((options.a, options.b), frames, strict=True):
         for problem in problems(frame):
-            print(f"not in the tables: {problem}", file=sys.stderr)
+            print(one_line(f"not in the tables: {problem}"), file=sys.stderr)
         if frame.empty:
             print(f"no finished run below {folder}", file=sys.stderr)
     if any(frame.empty for frame in frames):
@@ -187,4 +189,4 @@ def tables_of(frame: pd.DataFrame) -> list[Table]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run(main))

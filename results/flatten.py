@@ -34,6 +34,8 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "pretrain_seed": (int, type(None)),
 }
 """What tables sort by and join, and the schema of records leaves open."""
+PACKAGES = {"pyav": "av", "frames": "pillow"}
+"""Decoders that are no package of their own name -> the package whose version decides what they give."""
 NOT_APPLICABLE = "-"
 """A setting that the run does not have, such as the fusion of a plain backbone."""
 
@@ -249,6 +251,7 @@ def _file_digest(record: Mapping[str, Any]) -> str:
 def _origin_columns(record: Mapping[str, Any]) -> dict[str, Any]:
     code, data, environment = record["code"], record["data"], record["environment"]
     decoder = dig(record, "config.benchmark.decoder") or "?"
+    version = environment.get(PACKAGES.get(decoder, decoder))
     return {
         "fingerprint": code["fingerprint"],
         "commit": code["commit"],
@@ -262,7 +265,7 @@ def _origin_columns(record: Mapping[str, Any]) -> dict[str, Any]:
         "expected_test": dig(data, "expected.test"),
         "unreadable_train": record["unreadable"]["train"],
         "unreadable_test": record["unreadable"]["test"],
-        "decoder": f"{decoder} {environment[decoder]}" if environment.get(decoder) else decoder,
+        "decoder": f"{decoder} {version}" if version else decoder,
         "device": environment.get("device"),
         "torch": environment["torch"],
         "timm": environment.get("timm"),

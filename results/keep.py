@@ -21,6 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from results.command import one_line
+from results.command import run as run_command
 from results.flatten import flat
 from results.record import FILE_NAME
 from results.rules.folder import DAMAGE, HEADER, RunFolder, csv_rows, read_text
@@ -260,7 +262,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"{options.records} lies in {options.runs}: records would be taken for runs")
     runs, problems, unfinished = select(options.runs, options.experiment, options.only)
     for problem in problems:
-        print(problem, file=sys.stderr)
+        print(one_line(problem), file=sys.stderr)
     if not runs:
         print(f"nothing to keep: no finished run below {options.runs} that was asked for", file=sys.stderr)
         return 2
@@ -268,7 +270,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for run in runs:
         done.append(keep(run, options.records, options.replace))
         last = done[-1]
-        print(f"{last.state:9} {last.name}  {_bytes(last.size)}{f'  {last.why}' if last.why else ''}")
+        print(one_line(f"{last.state} {last.name} {_bytes(last.size)} {last.why}"))
     states = [item.state for item in done]
     counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
     print(
@@ -283,4 +285,4 @@ def _bytes(count: int) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command(main))

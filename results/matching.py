@@ -1,14 +1,15 @@
 """Which cell of one set of tables is which cell of another, and how each pair differs.
 
 A row is known by what its label columns say (those left of the figures that both tables have, but not by notes). Of
-several rows with the same labels those belong together that rest on the same runs, for a run's id is its
-configuration: blocks are named after what differs within one set of records, and so by another set otherwise.
+several rows with the same labels those belong together that rest on the same runs (a run's id is its configuration),
+then those whose runs differ least: a table hides a column in which its rows do not differ, and names blocks after what
+differs within one set of records, so the other set may do otherwise.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,6 +17,7 @@ from results.grouping import NOTE_COLUMN
 from results.table import Cell, Interval, Row, Table
 
 Change = Literal["same", "moved", "changed", "filled", "emptied", "appeared", "disappeared"]
+Distance = Callable[[tuple[str, ...], tuple[str, ...]], int]
 SLACK = 1e-9
 """Two ways to add the same numbers up differ by less."""
 
@@ -107,30 +109,34 @@ class Pair:
         return found
 
 
-def pairs_of(first: Sequence[Table], second: Sequence[Table]) -> Iterator[Pair]:
+def pairs_of(first: Sequence[Table], second: Sequence[Table], distance: Distance = lambda *_: 0) -> Iterator[Pair]:
     """Every figure of both sets (cells of label columns left of the figures are what rows are known by), in the order
-    of the first set; what only the second has follows its table, tables that only it has come last."""
+    of the first set; what only the second has follows its table, tables that only it has come last.
+
+    distance: of (ids of the runs of a row, ids of those of another): in how many ways they are other experiments.
+    """
     others = {table.name: table for table in second}
     for table in first:
-        yield from _pairs(table, others.pop(table.name, None))
+        yield from _pairs(table, others.pop(table.name, None), distance)
     for table in second:
         if table.name in others:
-            yield from _pairs(None, table)
+            yield from _pairs(None, table, distance)
 
 
-def _pairs(first: Table | None, second: Table | None) -> Iterator[Pair]:
+def _pairs(first: Table | None, second: Table | None, distance: Distance) -> Iterator[Pair]:
     table = first or second
     assert table is not None
     sides = [side for side in (first, second) if side is not None]
     keys = [name for name in _keys(sides[0]) if all(name in _keys(side) for side in sides)]
     columns = list(dict.fromkeys(column.name for side in sides for column in side.columns))
     columns = [name for name in columns if not any(name in _keys(side) for side in sides) and name != NOTE_COLUMN]
-    counts: dict[tuple[str, ...], int] = {}
-    for labels, mine, theirs in _rows(first, second, keys):
-        number = counts[labels] = counts.get(labels, -1) + 1
+    counts: dict[tuple[tuple[str, str], ...], int] = {}
+    for labels, mine, theirs in _rows(first, second, keys, distance):
         where = tuple(zip(keys, labels, strict=True))
-        if not where:
-            where = (("row", str(sum(counts.values()) + len(counts))),)
+        alone = (first, mine) if theirs is None else (second, theirs) if mine is None else None
+        if alone is not None and alone[0] is not None and alone[1] is not None:  # all that tells it from its neighbours
+            where = tuple((name, alone[1].cells[alone[0].header.index(name)].text) for name in _keys(alone[0]))
+        number = counts[where] = counts.get(where, -1) + 1
         for name in columns:
             a, b = _cell(first, mine, name), _cell(second, theirs, name)
             if a is not None or b is not None:
@@ -148,33 +154,36 @@ def _keys(table: Table) -> list[str]:
 
 
 def _rows(
-    first: Table | None, second: Table | None, keys: list[str]
+    first: Table | None, second: Table | None, keys: list[str], distance: Distance
 ) -> Iterator[tuple[tuple[str, ...], Row | None, Row | None]]:
     left, right = _by_labels(first, keys), _by_labels(second, keys)
     header = [column for column in first.header if column in second.header] if first and second else []
     places = [(first.header.index(name), second.header.index(name)) for name in header] if first and second else []
     for labels in dict.fromkeys([*left, *right]):
         mine, theirs = left.get(labels, []), right.get(labels, [])
-        partner = _partners(mine, theirs, places)
+        partner = _partners(mine, theirs, places, distance)
         for index, row in enumerate(mine):
             yield labels, row, theirs[partner[index]] if index in partner else None
         taken = set(partner.values())
         yield from ((labels, None, row) for index, row in enumerate(theirs) if index not in taken)
 
 
-def _partners(mine: list[Row], theirs: list[Row], places: list[tuple[int, int]]) -> dict[int, int]:
+def _partners(mine: list[Row], theirs: list[Row], places: list[tuple[int, int]], distance: Distance) -> dict[int, int]:
     """Index in `mine` -> index in `theirs`, of rows with the same labels: the most alike first.
 
     places: where the columns that both tables have stand in either.
     """
+    if len(mine) == len(theirs) == 1:
+        return {0: 0}
     scored = []
     for i, a in enumerate(mine):
         for j, b in enumerate(theirs):
             shared = len(set(a.runs) & set(b.runs))
-            if not shared and a.block != b.block and (len(mine) > 1 or len(theirs) > 1):
+            if not shared and a.block != b.block:
                 continue  # nothing says that they are the same
             alike = sum(a.cells[here].text == b.cells[there].text for here, there in places)
-            scored.append((-shared, a.block != b.block, -alike, abs(i - j), i, j))
+            apart = 0 if shared else distance(a.runs, b.runs)
+            scored.append((-shared, apart, a.block != b.block, -alike, abs(i - j), i, j))
     found: dict[int, int] = {}
     for *_, i, j in sorted(scored):
         if i not in found and j not in found.values():

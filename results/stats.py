@@ -70,6 +70,9 @@ def _estimate(means: tuple[float, ...], runs: int) -> Estimate:
 
 def _means(values: Sequence[float], shared: Sequence[Hashable] | None) -> list[float]:
     """One value for each independent pretraining, sorted, so that the order of runs does not matter to the last bit."""
+    alone = shared is None or len(keys := set(shared)) == len(shared) or keys <= {"", None}
+    if alone and (shared is None or len(shared) == len(values)):  # as most are
+        return sorted(values)
     found: dict[Hashable, list[float]] = {}
     for index, (value, key) in enumerate(zip(values, shared or [None] * len(values), strict=True)):
         found.setdefault(("alone", index) if key in ("", None) else ("shared", key), []).append(value)

@@ -22,7 +22,7 @@ SCIENCE = ("hcml", "benchmarks")
 NO_SCIENCE = ("benchmarks/speed",)
 """... and folders in them that cannot: what measures the suite's own speed. Snapshots carry them all the same."""
 PACKAGES = ("hcml", "benchmarks", "sweeps", "results")
-_COPIED = (".py", ".yaml", ".csv", ".json", ".txt")
+_COPIED = (".py", ".yaml", ".csv", ".json", ".txt", ".html", ".css", ".js")
 
 
 def fingerprint(root: Path = ROOT, packages: tuple[str, ...] = SCIENCE) -> str:
@@ -142,7 +142,7 @@ def environment(device: str = "auto", threads: int | None = None) -> dict[str, A
         "device": device,
         "gpu": torch.cuda.get_device_name() if device == "cuda" else "",
     }
-    for package in ("torch", "timm", "decord", "av", "numpy", "hydra-core"):
+    for package in ("torch", "timm", "decord", "av", "torchcodec", "pillow", "numpy", "hydra-core"):
         try:
             state[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:

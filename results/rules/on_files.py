@@ -86,14 +86,15 @@ def _alarms(row: dict[str, Any]) -> list[Any]:
 
 
 def _total_steps(run: RunFolder) -> int | None:
-    """By the configuration; None if it does not say."""
+    """By the configuration; of a length in epochs by the clips that were trained on (the quarantined videos, which no
+    epoch has, are not known here). None if neither says."""
     record = run.record or {}
-    steps, epochs, batch = (dig(record, f"config.length.{name}") for name in ("steps", "epochs", "batch_size"))
+    steps, batch, clips = (
+        dig(record, key) for key in ("config.length.steps", "config.length.batch_size", "cost.clips")
+    )
     if _is_number(steps) and steps:
         return int(steps)
-    if _is_number(epochs) and epochs and _is_number(batch) and batch:
-        return max(1, round(epochs * record["data"]["videos"]["train"] / batch))
-    return None
+    return round(clips / batch) if _is_number(clips) and _is_number(batch) and batch else None
 
 
 def _is_number(value: Any) -> bool:

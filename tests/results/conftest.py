@@ -173,7 +173,7 @@ class Maker:
         return paths
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make() -> Maker:
     return Maker()
 

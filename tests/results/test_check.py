@@ -37,6 +37,13 @@ def test_every_reason_is_printed_by_run_and_rule(store: Store, capsys: pytest.Ca
     assert len(lines) == 5
 
 
+def test_a_hostile_text_does_not_reach_the_terminal(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    store.change("test", "alarms", ["\x1b[2J\x1b]0;title\x07 line\nline <b>"])
+    assert main([str(store.root)]) == 0
+    out = capsys.readouterr().out
+    assert "\x1b" not in out and "\x07" not in out and "line line <b>" in out
+
+
 def test_warnings_fail_only_when_strict(store: Store) -> None:
     store.change("test", "code/dirty", True)
     assert main([str(store.root)]) == 0

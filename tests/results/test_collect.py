@@ -241,3 +241,16 @@ def test_the_name_of_a_protocol_is_a_column_and_its_values_are_not_twice(
     frame = frame_of(chain)
     assert frame.query("phase == 'test'").iloc[0]["protocol_name"] == "own"
     assert not [name for name in frame.columns if name.startswith("test.protocol")]
+
+
+@pytest.mark.parametrize(
+    ("decoder", "package"), [("pyav", "av"), ("frames", "pillow"), ("torchcodec", "torchcodec"), ("decord", "decord")]
+)
+def test_a_decoder_has_the_version_of_its_package(
+    make: Any, frame_of: Callable[..., Any], decoder: str, package: str
+) -> None:
+    """Another version may decode other pixels: such runs are never averaged."""
+    chain = make.runs(levels=0, config={f"{phase}.benchmark.decoder": decoder for phase in ("finetune", "test")})
+    for record in chain.values():
+        record["environment"] |= {"av": "1", "pillow": "2", "torchcodec": "3", "decord": "4"}
+    assert set(frame_of(chain)["decoder"]) == {f"{decoder} {record['environment'][package]}"}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import pytest
 
 from results.diff import main
 
+ROOT = Path(__file__).resolve().parents[2]
 Chain = dict[str, dict[str, Any]]
 
 
@@ -89,7 +92,9 @@ def test_what_all_have_in_common_is_said_once(sides: Sides, capsys: pytest.Captu
         changed(chain, data__manifest_sha256__train="c" * 64)
     assert main(sides.save()) == 1
     out = capsys.readouterr().out
-    assert out.startswith("Behind all that differ:\n  code fingerprints: ffffffffffff -> eeeeeeeeeeee\n")
+    first, second, *_ = out.splitlines()
+    assert first == "Behind all that differ, or all of them whose runs have such a phase:"
+    assert second == "  code fingerprints: ffffffffffff -> eeeeeeeeeeee"
     for line in ("decoder: decord 0.6.0 -> decord 0.7.0", "environment torch: 2.15.0 -> 2.16.0"):
         assert out.count(line) == 1
     assert out.count("data manifest_train: aaaaaaaaaaaa -> cccccccccccc") > 1
@@ -101,8 +106,11 @@ def test_another_configuration_is_named_by_its_key(make: Any, sides: Sides, caps
     sides.b = [make.runs(seed=seed, correct=300, config=new) for seed in range(3)]
     code, found = told(sides, capsys)
     assert code == 1 and found["appeared"] == found["disappeared"] == 0
-    causes = {(cause["name"], cause["a"], cause["b"]) for cause in found["common"]}
-    assert causes == {("finetune.optim.lr", "0.001", "0.01"), ("finetune/pretrain.model.motion.dim", "32", "64")}
+    causes = {(*cause["phases"], cause["name"], cause["a"], cause["b"]) for cause in found["common"]}
+    assert causes == {
+        ("finetune", "optim.lr", "0.001", "0.01"),
+        ("finetune", "pretrain", "model.motion.dim", "32", "64"),
+    }
 
 
 def test_another_protocol_is_named_by_the_parts_that_differ(
@@ -119,7 +127,7 @@ def test_a_seed_more_is_told(make: Any, sides: Sides, capsys: pytest.CaptureFixt
     sides.b.append(make.runs(seed=3, correct=260))
     code, found = told(sides, capsys)
     assert code == 1
-    assert ("seeds", "seed", "0, 1, 2", "0, 1, 2, 3") in {tuple(cause.values()) for cause in found["common"]}
+    assert ("seeds", "seed", "0, 1, 2", "0, 1, 2, 3") in {tuple(cause.values())[:4] for cause in found["common"]}
     assert any("runs 3 -> 4" in cell["details"] for cell in found["differ"])
 
 
@@ -175,3 +183,43 @@ def test_a_damaged_record_is_named_and_its_cells_differ(sides: Sides, capsys: py
     assert main([a, b]) == 1
     shown = capsys.readouterr()
     assert f"not in the tables: unusable: {path}" in shown.err and "runs 3 -> 2" in shown.out
+
+
+def test_a_column_that_one_side_hides_does_not_pair_other_experiments(
+    make: Any, sides: Sides, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A table shows `motion input` only where its rows differ in it."""
+    static = [make.runs(seed=seed, correct=120, motion_input="static") for seed in range(3)]
+    sides.a = [*static, *sides.a[:3]]
+    sides.b = [make.runs(seed=seed, correct=250, config={"finetune.optim.lr": 0.01}) for seed in range(3)]
+    _, found = told(sides, capsys)
+    rows = [cell for cell in found["differ"] if cell["table"] == "levels_by_backbone"]
+    assert {(cell["change"], cell["row"].get("motion input")) for cell in rows} == {
+        ("moved", None),
+        ("disappeared", "static"),
+    }
+    (moved,) = [cell for cell in rows if cell["change"] == "moved"]
+    assert moved["a"]["value"] == pytest.approx(100 * 241 / 480)
+
+
+def test_what_a_phase_has_in_common_is_said_once_though_others_have_no_such_phase(
+    make: Any, sides: Sides, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Plain backbones are not pretrained."""
+    new = {"finetune.optim.lr": 0.01}
+    more = new | {"pretrain.eval_videos": 32}
+    sides.b = [make.runs(seed=seed, correct=300, config=more) for seed in range(3)]
+    sides.b += [make.runs(levels=0, seed=seed, correct=200, config=new) for seed in range(3)]
+    assert main(sides.save()) == 1
+    out = capsys.readouterr().out
+    head = out.partition("table ")[0]
+    assert "configuration finetune.optim.lr: 0.001 -> 0.01" in head
+    assert "configuration pretrain.eval_videos: 64 -> 32" in head
+    assert out.count("configuration") == 2
+
+
+def test_a_reader_that_goes_away_is_no_error(sides: Sides) -> None:
+    sides.b[0]["test"]["metrics"]["top1"] = 12.0
+    command = f"{sys.executable} -m results.diff {' '.join(sides.save())} | head -n 1; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode in (1, 141) and "Traceback" not in done.stderr and done.stdout.count("\n") == 1

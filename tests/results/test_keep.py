@@ -56,7 +56,7 @@ def test_what_is_kept(store: Store, records: Path, capsys: pytest.CaptureFixture
         {"path": str(store.folders["test"] / "record.json")}
     )
     out = capsys.readouterr().out.splitlines()
-    assert out[0].startswith(f"new       finetune/{store.folders['finetune'].name}  ")
+    assert out[0].startswith(f"new finetune/{store.folders['finetune'].name} ")
     assert out[-1].startswith("5 runs: 5 new; ") and out[-1].endswith(f" kB in {records}")
 
 
@@ -139,7 +139,7 @@ def test_damaged_and_unfinished_runs_are_not_kept(
     assert main([str(store.root), str(records)]) == 1
     shown = capsys.readouterr()
     assert f"{store.folders['test']}: damaged, not kept: is not JSON (half-written or damaged)" in shown.err
-    assert f"refused   probe/{store.folders['probe'].name}" in shown.out and "its columns are a, b" in shown.out
+    assert f"refused probe/{store.folders['probe'].name}" in shown.out and "its columns are a, b" in shown.out
     assert "1 runs have not finished" in shown.out
     assert sorted(path.name for path in records.iterdir()) == ["finetune", "pretrain"]
 

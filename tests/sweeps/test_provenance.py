@@ -110,6 +110,7 @@ def test_environment_names_versions_and_machine():
     import torch
 
     state = environment("cpu", threads=3)
+    assert {"decord", "av", "torchcodec", "pillow"} <= set(state)  # what decodes videos; '' = not installed
     assert state["torch"] == torch.__version__.split("+")[0] or state["torch"] == torch.__version__
     assert state["threads"] == 3 and state["device"] == "cpu" and state["cpu"] and state["python"]
 

@@ -265,6 +265,18 @@ def test_a_single_run_finds_its_ancestors_on_the_disk(store: Store, monkeypatch:
     assert [finding.rule for finding in check_runs(["."], RULES).findings] == ["evaluation-after-training"]
 
 
+def test_a_length_in_epochs_is_known_by_its_clips(store: Store) -> None:
+    for name in ("record.json", "config.json"):
+        store.change("pretrain", "config/length", {"steps": 0, "epochs": 3.3, "batch_size": 16}, name)
+    for phase in ("finetune", "test", "probe", "retrieval"):
+        store.change(phase, f"lineage_configs/{id_of(store, 'pretrain')}/length/epochs", 3.3)
+        store.change(phase, f"lineage_configs/{id_of(store, 'pretrain')}/length/steps", 0)
+    store.change("pretrain", "cost/clips", 320)
+    assert check_runs([store.root], RULES).findings == ()
+    store.change("pretrain", "cost/clips", 336)
+    assert [finding.rule for finding in check_runs([store.root], RULES).findings] == ["journal-end"]
+
+
 def test_committed_predictions_are_read_as_well(store: Store) -> None:
     plain = store.folders["test"] / "predictions.csv"
     packed = Path(f"{plain}.gz")

@@ -1,0 +1,156 @@
+"""What the page knows of runs and cells: read once from the records, embedded once as JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from results.flatten import flat
+from results.record import RecordError, read_record
+from results.table import Cell, Table
+
+POINTS = 150
+"""A curve keeps at most so many of its points."""
+NOT_CURVES = ("step", "epoch", "active_levels", "data_time", "step_time", "clips_per_second", "lr", "at_bound")
+
+
+@dataclass(frozen=True)
+class RunDetails:
+    name: str
+    folder: Path
+    record: Mapping[str, Any]
+    curves: Mapping[str, list[tuple[float, float]]]
+    """Metric -> (step, value), thinned."""
+    trouble: str
+    """Why there are no curves; '' if there are."""
+
+
+@dataclass(frozen=True)
+class Details:
+    runs: dict[str, RunDetails]
+    """Run id -> details, of every run behind a cell and of its ancestors, in the order of their names."""
+
+
+def read_details(frame: pd.DataFrame, tables: Sequence[Table]) -> Details:
+    """Of all runs behind the tables. A record or journal that can no longer be read is said, never fatal."""
+    wanted = {run for table in tables for row in table.rows for run in row.runs}
+    found: dict[str, RunDetails] = {}
+    plain = frame.copy(deep=False)
+    plain.attrs = {}
+    paths: dict[str, str] = {}
+    lineages: dict[str, str] = {}
+    if not plain.empty:
+        for run_id, path, lineage in zip(plain["run_id"], plain["path"], plain["lineage"], strict=True):
+            paths.setdefault(str(run_id), str(path))
+            lineages[str(run_id)] = str(lineage or "")
+    wanted |= {ancestor for run in wanted for ancestor in lineages.get(run, "").split() if ancestor in paths}
+    for run_id in wanted & set(paths):
+        try:
+            record = read_record(paths[run_id])
+        except RecordError:  # it was there when it was collected
+            continue
+        folder = Path(paths[run_id]).parent
+        curves, trouble = read_curves(folder / "metrics.jsonl")
+        found[run_id] = RunDetails(f"{record['slug']}-{run_id[:12]}", folder, record, curves, trouble)
+    return Details(dict(sorted(found.items(), key=lambda item: (item[1].name, item[0]))))
+
+
+def read_curves(path: Path) -> tuple[dict[str, list[tuple[float, float]]], str]:
+    """(metric -> points, '') or ({}, what is wrong). Damaged lines are passed over and counted."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        return (
+            {},
+            f"no curves: {path.name} {'is not there' if isinstance(error, FileNotFoundError) else 'cannot be read'}",
+        )
+    found: dict[str, list[tuple[float, float]]] = {}
+    damaged = 0
+    for line in lines:
+        try:
+            values = json.loads(line)
+            step = float(values["step"])
+        except (ValueError, TypeError, KeyError):
+            damaged += 1
+            continue
+        for name, value in values.items():
+            number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+            if number and name not in NOT_CURVES:
+                found.setdefault(name, []).append((step, float(value)))
+    trouble = f"{damaged} damaged lines of {path.name} are left out" if damaged else ""
+    return {name: thin(points) for name, points in sorted(found.items())}, trouble
+
+
+def thin(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """At most POINTS of them, the first and the last among them."""
+    if len(points) <= POINTS:
+        return list(points)
+    places = sorted({round(index * (len(points) - 1) / (POINTS - 1)) for index in range(POINTS)})
+    return [points[place] for place in places]
+
+
+def embedded(tables: Sequence[Table], details: Details) -> str:
+    """JSON that can stand inside a script element: nothing in it can end the element."""
+    content = {
+        "runs": {run_id: _run(run) for run_id, run in details.runs.items()},
+        "cells": {
+            f"{table.name}-{i}-{j}": _cell(table, i, j, cell)
+            for table in tables
+            for i, row in enumerate(table.rows)
+            for j, cell in enumerate(row.cells)
+            if opens(cell)
+        },
+    }
+    text = json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026").replace("\u2028", "\\u2028")
+
+
+def opens(cell: Cell) -> bool:
+    """Whether there is more to say of a cell than its text."""
+    return bool(cell.runs or cell.command or cell.published or (cell.comparison and cell.comparison.verdict))
+
+
+def _cell(table: Table, row: int, column: int, cell: Cell) -> dict[str, Any]:
+    names = [f"{name.name}: {part.text}" for name, part in zip(table.columns, table.rows[row].cells, strict=True)
+             if name.kind == "label" and part.text]  # fmt: skip
+    found: dict[str, Any] = {
+        "title": table.title,
+        "column": table.columns[column].name,
+        "row": names,
+        "text": cell.text,
+    }
+    found |= {"runs": list(cell.runs), "command": cell.command}
+    for name, part in (("estimate", cell.estimate), ("comparison", cell.comparison), ("published", cell.published)):
+        if part is not None:
+            found[name] = asdict(part)
+    return found
+
+
+def _run(run: RunDetails) -> dict[str, Any]:
+    record = run.record
+    return {
+        "name": run.name,
+        "phase": record["phase"],
+        "config": {key: value for key, value in flat(record["config"]).items() if key != "phase"},
+        "seed": record["seed"],
+        "lineage": record["lineage"],
+        "environment": flat(record["environment"]),
+        "code": record["code"],
+        "data": flat(record["data"]),
+        "unreadable": {"train": record["unreadable"]["train"], "test": record["unreadable"]["test"]},
+        "metrics": record["metrics"],
+        "cost": record["cost"],
+        "alarms": record["alarms"],
+        "command": shlex.join(record["command"]),
+        "started": record["started"],
+        "finished": record["finished"],
+        "curves": run.curves,
+        "trouble": run.trouble,
+    }
