@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from results.flatten import CONFIG_PREFIXES
@@ -65,7 +66,11 @@ class Arm:
     """The rows of its runs in the frame, in the order of their ids."""
 
     def __getitem__(self, axis: str) -> Any:
-        return dict(self.axes)[axis]
+        return self._values[axis]
+
+    @cached_property
+    def _values(self) -> dict[str, Any]:
+        return dict(self.axes)
 
     @property
     def first(self) -> Run:
@@ -95,6 +100,8 @@ class Arm:
     def estimate(self, column: str, factor: float = 1.0) -> tuple[Estimate | None, tuple[str, ...]]:
         """Of `factor` times the figure in `column`, and the ids of the runs that have it."""
         runs = [run for run in self.records if not is_gap(run.get(column))]
+        if not runs:
+            return None, ()
         shared = [run["pretrain_id"] for run in runs]
         return estimate([factor * float(run[column]) for run in runs], shared), tuple(run["run_id"] for run in runs)
 
@@ -132,9 +139,9 @@ def arms_of(runs: Iterable[Run]) -> list[Arm]:
 def _differing(cell: Sequence[Run], config: Sequence[str]) -> set[str]:
     """Those of `config` in which the runs of a cell are not all the same; a gap is a value."""
     found: set[str] = set()
-    first = [cell[0].get(name) for name in config]
+    first = list(map(cell[0].get, config))
     for run in cell[1:]:
-        values = [run.get(name) for name in config]
+        values = list(map(run.get, config))
         if values != first:
             pairs = zip(config, first, values, strict=True)
             found |= {name for name, ours, other in pairs if ours != other and _text(ours) != _text(other)}

@@ -206,3 +206,10 @@ def test_paths_are_those_that_were_asked_for(make: Any, tmp_path: Path, monkeypa
     here = [path.relative_to(tmp_path) for path in tmp_path.rglob("record.json")]
     assert sorted(collect(".")["path"]) == sorted(map(str, here))
     assert sorted(collect("./test/..")["path"]) == sorted(str(Path("test/..") / path) for path in here)
+
+
+def test_problems_are_carried_by_the_frame_and_not_copied(tmp_path: Path) -> None:
+    (tmp_path / "record.json").write_text("{")
+    frame = collect(tmp_path)
+    assert frame.copy().attrs["problems"] is frame.attrs["problems"]
+    assert len(problems(frame)) == 1
