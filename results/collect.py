@@ -32,6 +32,13 @@ class Problem:
         return f"{self.kind}: {self.path}: {self.reason}"
 
 
+class _Problems(tuple[Problem, ...]):
+    """Never changed, so never copied: pandas copies, deeply, what a frame carries with every column it hands out."""
+
+    def __deepcopy__(self, memo: object) -> _Problems:
+        return self
+
+
 def collect(*roots: str | os.PathLike[str]) -> pd.DataFrame:
     """One row per finished run below `roots` (folders searched for record.json, or record files themselves).
 
@@ -50,7 +57,7 @@ def collect(*roots: str | os.PathLike[str]) -> pd.DataFrame:
     rows = _without_duplicates(rows, found)
     _add_ancestry(rows)
     frame = _typed(rows)
-    frame.attrs["problems"] = found
+    frame.attrs["problems"] = _Problems(found)
     return frame
 
 

@@ -23,11 +23,17 @@ NOT_READ = ("pretrain.benchmark.test_per_class", "finetune.benchmark.test_per_cl
 """Keys that a phase's configuration carries without reading them: no columns, for they tell no results apart."""
 CONFIG_PREFIXES = ("pretrain.", "finetune.", "probe.", "retrieval.", "test.")
 NUMBER_PREFIXES = ("metric.", "group.", "group_chance.", "cost.")
-LABELS = (
+_LABELS = (
     *("backbone", "temporal", "motion_input", "prime", "fusion_init", "pairing", "pretraining", "init", "weights"),
     *("features", "pooling", "decoder", "protocol"),
 )
-"""Columns that name settings, by which tables sort and join."""
+_ORIGINS = ("device", "torch", "timm", "protocol_name")
+_KINDS: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(_LABELS, (str,)),
+    **dict.fromkeys(_ORIGINS, (str, type(None))),
+    "pretrain_seed": (int, type(None)),
+}
+"""What tables sort by and join, and the schema of records leaves open."""
 PACKAGES = {"pyav": "av", "frames": "pillow"}
 """Decoders that are no package of their own name -> the package whose version decides what they give."""
 NOT_APPLICABLE = "-"
@@ -41,11 +47,11 @@ def row_of(record: Mapping[str, Any]) -> dict[str, Any]:
     """
     try:
         row = _row_of(record)
-    except (TypeError, AttributeError, KeyError) as error:
+    except (TypeError, ValueError, AttributeError, KeyError) as error:
         raise ValueError(f"its configuration is not of this suite's shape ({type(error).__name__}: {error})") from error
-    for name in LABELS:
-        if not isinstance(row[name], str):
-            raise ValueError(f"its configuration gives the {name} {row[name]!r}, which is not a text")
+    for name, kinds in _KINDS.items():
+        if not isinstance(row[name], kinds):
+            raise ValueError(f"it gives the {name} {row[name]!r}: tables cannot sort by a {type(row[name]).__name__}")
     return row
 
 

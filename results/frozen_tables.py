@@ -123,7 +123,7 @@ def _pairs(source: pd.DataFrame | Runs) -> list[Pair]:
     Where several of one kind differ in what the other has not (l2, centring), each has a row of its own.
     """
     probes, retrievals = (Runs.of(source).arms(phase) for phase in ("probe", "retrieval"))
-    shared = [name for name in _config(probes, "probe.") if name in _config(retrievals, "retrieval.")]
+    shared = sorted(_config(probes, "probe.") & _config(retrievals, "retrieval."))
     found: dict[tuple[str, ...], tuple[list[Arm], list[Arm]]] = {}
     for kind, (arms, prefix) in enumerate(((probes, "probe."), (retrievals, "retrieval."))):
         for arm in arms:
@@ -145,10 +145,10 @@ def _rank(pair: Pair, order: dict[int, int]) -> tuple[int, int, str, int]:
     return (first["levels"], first["pretraining"] != "none", first["backbone"], order[id(first)])
 
 
-def _config(arms: Sequence[Arm], prefix: str) -> list[str]:
+def _config(arms: Sequence[Arm], prefix: str) -> set[str]:
     """Keys of the phase's own configuration, without its name."""
-    names = {name[len(prefix) :] for arm in arms for run in arm.records for name in run if name.startswith(prefix)}
-    return sorted(names)
+    names = set[str]().union(*(run for arm in arms for run in arm.records))
+    return {name[len(prefix) :] for name in names if name.startswith(prefix)}
 
 
 def _what(arm: Arm, prefix: str, shared: Sequence[str]) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from results.flatten import CONFIG_PREFIXES
@@ -65,7 +66,11 @@ class Arm:
     """The rows of its runs in the frame, in the order of their ids."""
 
     def __getitem__(self, axis: str) -> Any:
-        return dict(self.axes)[axis]
+        return self._values[axis]
+
+    @cached_property
+    def _values(self) -> dict[str, Any]:
+        return dict(self.axes)
 
     @property
     def first(self) -> Run:
@@ -95,6 +100,8 @@ class Arm:
     def estimate(self, column: str, factor: float = 1.0) -> tuple[Estimate | None, tuple[str, ...]]:
         """Of `factor` times the figure in `column`, and the ids of the runs that have it."""
         runs = [run for run in self.records if not is_gap(run.get(column))]
+        if not runs:
+            return None, ()
         shared = [run["pretrain_id"] for run in runs]
         return estimate([factor * float(run[column]) for run in runs], shared), tuple(run["run_id"] for run in runs)
 
@@ -117,7 +124,8 @@ def arms_of(runs: Iterable[Run]) -> list[Arm]:
         return []
     identity = [name for name in IDENTITY if len({_text(run.get(name)) for run in rows}) > 1]
     # several manifests, protocols or profiles bring their own configuration values: compare only inside a cell
-    varying = sorted({name for cell in _split(rows, [*AXES, *IDENTITY]) for name in _differing(cell)})
+    config = sorted(name for name in set[str]().union(*rows) if name.startswith(CONFIG_PREFIXES))
+    varying = sorted({name for cell in _split(rows, [*AXES, *IDENTITY]) for name in _differing(cell, config)})
     common = set.intersection(*({*text.split(", ")} for text in {_text(run["protocol"]) for run in rows}))
     arms = []
     for members in _split(rows, [*AXES, *IDENTITY, *varying]):
@@ -128,15 +136,15 @@ def arms_of(runs: Iterable[Run]) -> list[Arm]:
     return sorted(arms, key=_order)
 
 
-def _differing(cell: Sequence[Run]) -> set[str]:
-    """The configuration values in which the runs of a cell are not all the same; a gap is a value."""
+def _differing(cell: Sequence[Run], config: Sequence[str]) -> set[str]:
+    """Those of `config` in which the runs of a cell are not all the same; a gap is a value."""
     found: set[str] = set()
-    first = cell[0]
+    first = list(map(cell[0].get, config))
     for run in cell[1:]:
-        for name in {*first, *run}:
-            ours, other = first.get(name), run.get(name)
-            if ours != other and name.startswith(CONFIG_PREFIXES) and _text(ours) != _text(other):
-                found.add(name)
+        values = list(map(run.get, config))
+        if values != first:
+            pairs = zip(config, first, values, strict=True)
+            found |= {name for name, ours, other in pairs if ours != other and _text(ours) != _text(other)}
     return found
 
 
@@ -173,14 +181,15 @@ def _beyond_split(arm: Arm, split: str) -> tuple[str, ...]:
     first = arm.first
     config = [name for name in sorted(first) if name.startswith(CONFIG_PREFIXES) and not name.endswith(".split")]
     names = [*AXES, *(name for name in IDENTITY if "manifest" not in name), *config]
-    return tuple(_text(first.get(name)).replace(f"split {split}", "split") for name in names)
+    named = f"split {split}"
+    return tuple(_text(first.get(name)).replace(named, "split") for name in names)
 
 
 def groups_of(arms: Sequence[Arm], metric: str) -> list[str]:
     """The groups for which some arm has `metric`: the tiers in their order, then others by name."""
     head, tail = "group.", f".{metric}"
     runs = [run for arm in arms for run in arm.records]
-    columns = set[str]().union(*(run.keys() for run in runs))
+    columns = set[str]().union(*runs)
     columns = {name for name in columns if name.startswith(head) and name.endswith(tail)}
     names = {name[len(head) : -len(tail)] for name in columns if any(not is_gap(run.get(name)) for run in runs)}
     return [tier for tier in TIERS if tier in names] + sorted(names - set(TIERS))
@@ -250,4 +259,6 @@ def _split(rows: Sequence[Run], names: Sequence[str]) -> list[list[Run]]:
 
 
 def _text(value: Any) -> str:
+    if type(value) is str:
+        return value
     return "" if is_gap(value) else str(value)

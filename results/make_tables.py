@@ -25,7 +25,8 @@ if __name__ == "__main__":
 import pandas as pd
 
 from results.collect import collect, problems
-from results.compare import FILE, ThresholdError, Thresholds, read_thresholds
+from results.compare import FILE, ThresholdError, read_thresholds
+from results.record import write_text
 from results.reference import References, load
 from results.reference.model import ReferenceError
 from results.render import markdown, rendered, write_tables
@@ -35,7 +36,8 @@ from results.tables import all_tables, main_tables
 HERE = Path(__file__).resolve().parent
 COMMITTED = {"runs": [str(HERE / "records")], "out": str(HERE / "tables")}
 """What --check looks at unless told otherwise."""
-SHOWN_LINES = 40
+REPORT = "report.html"
+SHOWN_LINES, SHOWN_COLUMNS = 40, 300
 
 
 def make_tables(
@@ -78,13 +80,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     tables = all_tables(frame, references, thresholds=thresholds)
     if options.check:
-        return _check(tables, out)
+        wanted = rendered(tables)
+        if (out / REPORT).exists():
+            wanted[REPORT] = _report(tables, frame, references)
+        return _check(wanted, out)
     for table in printed:
         print(markdown(table, runs=False))
     write_tables(tables, out)
     print(f"all tables, with the runs behind each row: {out}")
     if options.report is not None:
-        _write_report(options.report or out / "report.html", tables, frame, references, thresholds)
+        path = Path(options.report or out / REPORT)
+        write_text(path, _report(tables, frame, references))
+        print(f"report: {path}")
     return 0
 
 
@@ -122,9 +129,8 @@ def _print_missing(tables: Sequence[Table]) -> int:
     return 0
 
 
-def _check(tables: Sequence[Table], out: Path) -> int:
-    """1 and the first differing lines if the files in `out` are not what the tables give; others are left alone."""
-    wanted = rendered(tables)
+def _check(wanted: Mapping[str, str], out: Path) -> int:
+    """1 and the first differing lines if the files in `out` are not the wanted ones; others are left alone."""
     differing = []
     for name, text in wanted.items():
         try:
@@ -136,7 +142,7 @@ def _check(tables: Sequence[Table], out: Path) -> int:
         if found != text:
             old_new = (found.splitlines(), text.splitlines())
             lines = difflib.unified_diff(*old_new, f"{name} (committed)", f"{name} (records)", lineterm="", n=1)
-            print("\n".join(list(lines)[:SHOWN_LINES]))
+            print("\n".join(line[:SHOWN_COLUMNS] for line in list(lines)[:SHOWN_LINES]))
             differing.append(name)
     old = sorted(path.name for path in out.glob("*") if path.suffix in _SUFFIXES and path.name not in wanted)
     for name in old:
@@ -144,20 +150,17 @@ def _check(tables: Sequence[Table], out: Path) -> int:
     if differing or old:
         print(f"{len(differing) + len(old)} files differ: type `python results/make_tables.py --runs results/records`")
         return 1
-    print(f"{len(wanted)} files of {len(tables)} tables are what the records give")
+    print(f"{len(wanted)} files are what the records give")
     return 0
 
 
 _SUFFIXES = (".md", ".csv", ".tex", ".json")
 
 
-def _write_report(
-    path: str | Path, tables: Sequence[Table], frame: pd.DataFrame, references: References, thresholds: Thresholds
-) -> None:
-    from results.report import write_report
+def _report(tables: Sequence[Table], frame: pd.DataFrame, references: References) -> str:
+    from results.report import page  # only here, because templates cost time that tables alone need not
 
-    write_report(path, tables, frame, references)
-    print(f"report: {path}")
+    return page(tables, frame, references)
 
 
 if __name__ == "__main__":

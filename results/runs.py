@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 
 from results.grouping import Arm, Run, arms_of
@@ -40,7 +41,10 @@ def _rows(frame: pd.DataFrame, phase: str) -> list[Run]:
     found: list[dict[str, object]] = [{} for wanted in chosen if wanted]
     # column by column: pandas needs a thousand times longer for a row than for its values
     for name in map(str, frame.columns):
-        for run, value in zip(found, frame[name].to_numpy()[chosen].tolist(), strict=True):
+        values = frame[name].to_numpy()[chosen]
+        if values.dtype.kind == "f" and np.isnan(values).all():  # a figure of other phases, as most are
+            continue
+        for run, value in zip(found, values.tolist(), strict=True):
             if value is not None and value == value:  # no gap: nan differs from itself
                 run[name] = value
     return [run | {"videos": run["videos_test"] - run["unreadable_test"]} for run in found]  # type: ignore[operator]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import json
 import re
@@ -115,3 +116,15 @@ def test_the_library_example_of_the_readme_runs() -> None:
     exec(example, names)
     assert names["logits"].shape == (2, 10)
     assert [tuple(p.shape[:3]) for p in names["motion"]] == [(2, 7, 32)] * 3
+
+
+def test_the_figures_of_the_readme_stand_in_the_committed_tables() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    section = text[text.index("## What it says so far") : text.index("## The four benchmarks")]
+    tables = ROOT / "results" / "tables"
+    for head, name in (("| levels | pretraining | top-1", "hierarchy_depth"), ("| levels | temporal", "controls")):
+        lines = section[section.index(head) :].split("\n\n")[0].splitlines()
+        columns, *rows = ([part.strip() for part in line.strip("|").split("|")] for line in lines if "---" not in line)
+        with (tables / f"{name}.csv").open(encoding="utf-8", newline="") as file:
+            found = [tuple(row[column] for column in columns) for row in csv.DictReader(file)]
+        assert rows and all(tuple(row) in found for row in rows), f"README differs from results/tables/{name}.csv"

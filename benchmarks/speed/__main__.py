@@ -7,14 +7,14 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from benchmarks.speed import loader, records
+from benchmarks.speed import loader, tables
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.speed", description=__doc__)
     commands = parser.add_subparsers(required=True)
     loader.add_command(commands.add_parser("loader", help="reading, transforming and batching of clips"))
-    records.add_command(commands.add_parser("records", help="collecting run folders and making all tables"))
+    tables.add_command(commands.add_parser("records", help="collecting run folders and making all tables"))
     args = parser.parse_args(argv)
     try:
         return int(args.run(args))

@@ -1,25 +1,18 @@
-"""Run folders by the thousand, as plausible as made-up ones can be, and how long it takes to make tables of them.
+"""Run folders by the thousand, as plausible as made-up ones can be.
 
 The grid is that of a large study: benchmarks x backbones x levels, with and without pretraining, the ablations of the
-suite, three seeds each, every chain with its pretraining, fine-tuning, test and, for some, probe and retrieval. A few
-folders are half-written, damaged or foreign, as they are on any shared disk. Figures are drawn from a seed and mean
-nothing.
+suite, three seeds each, every chain with its pretraining, fine-tuning and test, and those that vary nothing with a
+probe and a retrieval of the pretrained network. A few folders are half-written, damaged or foreign, as they are on any
+shared disk. Figures are drawn from a seed and mean nothing.
 """
 
 from __future__ import annotations
 
-import argparse
 import copy
 import hashlib
 import itertools
 import json
 import random
-import resource
-import shutil
-import subprocess
-import sys
-import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,6 +20,9 @@ from typing import Any
 from results.record import FILE_NAME, SCHEMA_VERSION
 
 BENCHMARKS = {"synthmotion": 16, "kinetics400": 400, "sthv1": 174, "ucf101": 101, "hmdb51": 51}
+"""Name -> classes."""
+SPLITS = [("synthmotion", "all"), ("kinetics400", "val"), ("sthv1", "val")]
+SPLITS += [(name, split) for name in ("ucf101", "hmdb51") for split in "123"]
 BACKBONES = ("resnet18", "resnet34", "resnet50", "resnet101", "convnext_tiny", "regnety_016")
 TIERS = ("direction", "change", "order", "relation")
 SEEDS = (0, 1, 2)
@@ -53,46 +49,47 @@ CODE = {
 }
 
 
-def chains(count: int, seed: int = 0) -> Iterator[list[dict[str, Any]]]:
-    """The records of `count` chains of runs, parents first; the same for the same seed."""
+def chains(seed: int = 0) -> Iterator[list[dict[str, Any]]]:
+    """The records of chains of runs without end, parents first; the same for the same seed."""
     draw = random.Random(seed)
-    lr = itertools.count()
-    made = 0
-    while made < count:
-        rate = round(1e-4 * (1 + next(lr)), 6)  # once round the grid, the next study has another learning rate
-        for benchmark, backbone, levels, variant in itertools.product(BENCHMARKS, BACKBONES, range(4), VARIANTS):
-            for pretrained, number in itertools.product((True, False), SEEDS):
+    studies = list(itertools.product(SPLITS, BACKBONES))
+    draw.shuffle(studies)  # a few thousand runs are some of all benchmarks, each with all its ablations
+    for number in itertools.count(1):  # once round the grid, the next study has another learning rate
+        rate = {"finetune.optim.lr": round(1e-4 * number, 6)}
+        for (place, backbone), levels, variant in itertools.product(studies, range(4), VARIANTS):
+            for pretrained, run_seed in itertools.product((True, False), SEEDS):
                 plain = levels == 0 and (pretrained or variant not in ({}, {"model.temporal.mode": "shift"}))
                 if plain or (not pretrained and any(key.startswith("pretrain.") for key in variant)):
                     continue
-                yield _chain(
-                    benchmark, backbone, levels, variant | {"finetune.optim.lr": rate}, pretrained, number, draw
-                )
-                made += 1
-                if made == count:
-                    return
+                config = _base(*place, backbone, levels)
+                sections = _sections(pretrained, run_seed, frozen=pretrained and not variant)
+                yield _chain(config, sections, variant | rate, run_seed, draw)
 
 
-def _chain(
-    benchmark: str,
-    backbone: str,
-    levels: int,
-    variant: dict[str, Any],
-    pretrained: bool,
-    seed: int,
-    draw: random.Random,
-) -> list[dict[str, Any]]:
-    base = _base(benchmark, backbone, levels)
-    sections: dict[str, dict[str, Any]] = {}
-    if pretrained:
-        sections["pretrain"] = _pretraining() | {"seed": seed}
+def _sections(pretrained: bool, seed: int, frozen: bool) -> dict[str, dict[str, Any]]:
+    """Phase -> its own configuration."""
+    sections: dict[str, dict[str, Any]] = {"pretrain": _pretraining() | {"seed": seed}} if pretrained else {}
+    if frozen:
+        features = {"source": "level", "pool": "mean", "num_clips": 1, "num_crops": 1}
+        common = {"init": "run", "batch_size": 16, "features": features, "within_group": False, "seed": seed}
+        sections["probe"] = common | {"l2": [0.0001, 0.001, 0.01, 0.1, 1.0], "max_iterations": 1000}
+        sections["retrieval"] = dict(common)
     sections["finetune"] = _finetuning("run" if pretrained else "scratch") | {"seed": seed}
     sections["test"] = {"num_clips": 1, "num_crops": 1, "batch_size": 16, "within_group": False}
     sections["test"] |= {"average": "softmax", "metric": "video", "coverage": 0.97}
+    return sections
+
+
+def _chain(
+    base: dict[str, Any],
+    sections: dict[str, dict[str, Any]],
+    variant: dict[str, Any],
+    seed: int,
+    draw: random.Random,
+) -> list[dict[str, Any]]:
     lineage: list[str] = []
     configs: dict[str, dict[str, Any]] = {}
     records = []
-    hits = {tier: draw.randint(100, 390) for tier in TIERS}
     for phase, section in sections.items():
         config = copy.deepcopy(base) | copy.deepcopy(section) | {"phase": phase}
         for key, value in variant.items():
@@ -103,14 +100,11 @@ def _chain(
                 _put(config, rest, value)
         run_id = hashlib.sha256(json.dumps([config, lineage[:1]], sort_keys=True).encode()).hexdigest()
         record = _record(run_id, phase, config, list(lineage), dict(configs), seed, draw)
-        if phase == "test":
-            _test_figures(record, benchmark, hits)
-        elif phase == "pretrain":
-            record["metrics"] |= {f"top1_time_{n}": draw.uniform(0.2, 0.8) for n in range(2, levels + 1)}
-            record["metrics"]["reconstruction_ratio"] = draw.uniform(0.5, 1.0)
+        _FIGURES.get(phase, _none)(record, draw)
         records.append(record)
-        lineage.insert(0, run_id)
-        configs[run_id] = config
+        if phase in ("pretrain", "finetune"):  # nothing comes after a probe
+            lineage.insert(0, run_id)
+            configs[run_id] = config
     return records
 
 
@@ -121,10 +115,10 @@ def _put(config: dict[str, Any], key: str, value: Any) -> None:
     config[last] = value
 
 
-def _base(benchmark: str, backbone: str, levels: int) -> dict[str, Any]:
+def _base(benchmark: str, split: str, backbone: str, levels: int) -> dict[str, Any]:
     small = benchmark == "synthmotion"
     return {
-        "benchmark": {"name": benchmark, "version": "v1", "split": "1", "train_per_class": 0, "test_per_class": 0,
+        "benchmark": {"name": benchmark, "version": "v1", "split": split, "train_per_class": 0, "test_per_class": 0,
                       "decoder": "decord"},
         "compute": {"precision": "bf16", "channels_last": True, "threads": 1, "deterministic": "warn"},
         "model": {
@@ -177,8 +171,8 @@ def _record(
     seed: int,
     draw: random.Random,
 ) -> dict[str, Any]:
-    name = config["benchmark"]["name"]
-    digest = {part: hashlib.sha256(f"{name} {part}".encode()).hexdigest() for part in ("train", "test")}
+    name, split = config["benchmark"]["name"], config["benchmark"]["split"]
+    digest = {part: hashlib.sha256(f"{name} {split} {part}".encode()).hexdigest() for part in ("train", "test")}
     model = config["model"]
     return {
         "schema_version": SCHEMA_VERSION,
@@ -200,7 +194,7 @@ def _record(
         "environment": {"python": "3.11.7", "torch": "2.15.0", "timm": "1.0.31", "decord": "0.6.0", "av": "18.1.0",
                         "numpy": "2.4.6", "hydra-core": "1.3.8", "device": "cuda", "gpu": "H100", "cores": 16,
                         "cpu": "EPYC", "threads": 1, "platform": "Linux", "pretrained_weights": None},
-        "data": {"benchmark": name, "version": "v1", "split": "1", "manifest_sha256": digest,
+        "data": {"benchmark": name, "version": "v1", "split": split, "manifest_sha256": digest,
                  "videos": {"train": 3200, "test": 1600}, "expected": {"train": 3200, "test": 1600}},
         "unreadable": {"train": 0, "test": 0, "ids": []},
         "cost": {"seconds": draw.uniform(100, 9000), "clips": 1600, "clips_per_second": draw.uniform(20, 900),
@@ -213,86 +207,77 @@ def _record(
     }  # fmt: skip
 
 
-def _test_figures(record: dict[str, Any], benchmark: str, hits: dict[str, int]) -> None:
+def _none(record: dict[str, Any], draw: random.Random) -> None:
+    """A fine-tuning's figures are those of its test."""
+    record["metrics"] = {"train_loss": draw.uniform(0.1, 2.0), "train_top1": draw.uniform(50, 99)}
+
+
+def _test_figures(record: dict[str, Any], draw: random.Random) -> None:
+    hits = {tier: draw.randint(100, 390) for tier in TIERS}
     top1 = 100 * sum(hits.values()) / 1600
     record["metrics"] = {"top1": top1, "top5": min(100.0, top1 + 10), "videos": 1600.0, "readable": 1600.0}
     record["metrics"]["coverage"] = 100.0
-    record["chance"] = 100.0 / BENCHMARKS[benchmark]
-    if benchmark == "synthmotion":
+    record["chance"] = 100.0 / record["config"]["model"]["num_classes"]
+    if record["data"]["benchmark"] == "synthmotion":
         record["groups"] = {tier: {"top1": hit / 4, "videos": 400.0} for tier, hit in hits.items()}
         record["group_chance"] = dict.fromkeys(hits, 25.0)
+
+
+def _retrieval_figures(record: dict[str, Any], draw: random.Random) -> None:
+    r1 = draw.uniform(2, 40)
+    record["metrics"] = {f"r{k}": min(100.0, r1 * (1 + k / 10)) for k in (1, 5, 10, 20, 50)}
+    record["metrics"] |= {"r1": r1, "videos": 1600.0, "readable": 1600.0}
+    record["chance"] = 100.0 / record["config"]["model"]["num_classes"]
+
+
+def _pretraining_figures(record: dict[str, Any], draw: random.Random) -> None:
+    levels = record["config"]["model"]["levels"]
+    wholes = ["at_bound", "end_point_error", "end_point_error_still", "reconstruction_ratio"]
+    wholes += [f"{name}_{n}" for name in ("std", "rank") for n in range(1, levels + 1)]
+    for n in range(2, levels + 1):
+        wholes += [f"{name}_{n}" for name in ("log_n", "loss_contrast", "negatives")]
+        wholes += [
+            f"{name}_{kind}_{n}"
+            for name in ("chance", "persistence", "static", "top1")
+            for kind in ("all", "space", "time")
+        ]
+    record["metrics"] = {name: draw.random() for name in wholes}
+    record["metrics"] |= {f"train_{name}": draw.random() for name in wholes}
+    if record["data"]["benchmark"] == "synthmotion":
+        record["groups"] = {tier: {name: draw.random() for name in wholes} for tier in TIERS}
+
+
+_FIGURES = {
+    "pretrain": _pretraining_figures,
+    "probe": _test_figures,
+    "retrieval": _retrieval_figures,
+    "test": _test_figures,
+}
 
 
 def write(folder: Path, count: int, seed: int = 0) -> dict[str, int]:
     """Writes `count` run folders below `folder`; returns how many are whole, damaged, half-written and foreign."""
     draw = random.Random(seed + 1)
     found = {"whole": 0, "damaged": 0, "half-written": 0, "foreign": 0}
-    done = 0
-    for chain in chains(count, seed):
-        for record in chain:
-            if done == count:
-                return found
-            run = folder / record["phase"] / f"{record['slug']}-{record['run_id'][:12]}"
-            run.mkdir(parents=True, exist_ok=True)
-            text = json.dumps(record, indent=2, sort_keys=True) + "\n"
-            kind = {0: "damaged", 1: "half-written", 2: "foreign"}.get(draw.randrange(DAMAGED), "whole")
-            if kind == "damaged":
-                text = text[: draw.randrange(len(text))]
-            elif kind == "half-written":
-                (run / "config.json").write_text("{}")
-                (run / "status.json").write_text('{"state": "running", "step": 3, "total_steps": 9}')
-            elif kind == "foreign":
-                text = json.dumps({"schema_version": 99, "accuracy": 1.0})
-            if kind != "half-written":
-                (run / FILE_NAME).write_text(text)
-            found[kind] += 1
-            done += 1
+    written: set[str] = set()
+    for record in itertools.chain.from_iterable(chains(seed)):
+        if len(written) == count:
+            break
+        if record["run_id"] in written:  # chains share pretrainings, as in a sweep
+            continue
+        written.add(record["run_id"])
+        run = folder / record["phase"] / f"{record['slug']}-{record['run_id'][:12]}"
+        run.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(record, indent=2, sort_keys=True) + "\n"
+        kind = {0: "damaged", 1: "half-written", 2: "foreign"}.get(draw.randrange(DAMAGED), "whole")
+        if kind == "damaged":
+            text = text[: draw.randrange(len(text) - 2)]
+        elif kind == "half-written":
+            (run / "config.json").write_text("{}")
+            (run / "status.json").write_text('{"state": "running", "step": 3, "total_steps": 9}')
+        elif kind == "foreign":
+            text = json.dumps({"schema_version": 99, "accuracy": 1.0})
+        if kind != "half-written":
+            (run / FILE_NAME).write_text(text)
+        found[kind] += 1
     return found
-
-
-def add_command(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--count", type=int, default=10_000, help="run folders (default: 10000)")
-    parser.add_argument("--repeats", type=int, default=3, help="fresh processes that make the tables (default: 3)")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", help="keep the folders here (default: a temporary folder, removed afterwards)")
-    parser.set_defaults(run=run)
-
-
-def run(args: argparse.Namespace) -> int:
-    """Raises ValueError for counts below 1, OSError if the folders cannot be written."""
-    if args.count < 1 or args.repeats < 1:
-        raise ValueError(f"--count {args.count} and --repeats {args.repeats} must be at least 1")
-    folder = Path(args.out or tempfile.mkdtemp(prefix="hcml-records-"))
-    try:
-        began = time.perf_counter()
-        print(f"{args.count} run folders: {write(folder, args.count, args.seed)}, {time.perf_counter() - began:.0f} s")
-        command = [sys.executable, "-m", "benchmarks.speed.records", str(folder)]
-        for _ in range(args.repeats):
-            print(subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip(), flush=True)
-    finally:
-        if not args.out:
-            shutil.rmtree(folder)
-    return 0
-
-
-def measure(folder: Path) -> str:
-    """Seconds of collect() and of all tables, and the peak memory of this process and its children."""
-    from results.collect import collect, problems
-    from results.reference import load
-    from results.tables import all_tables
-
-    began = time.perf_counter()
-    frame = collect(folder)
-    collected = time.perf_counter()
-    tables = all_tables(frame, load())
-    done = time.perf_counter()
-    peak = sum(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) / 1024
-    return (
-        f"collect {collected - began:.2f} s, {len(tables)} tables {done - collected:.2f} s, "
-        f"together {done - began:.2f} s; {len(frame)} records, {len(problems(frame))} named and left out; "
-        f"peak memory {peak:.0f} MiB"
-    )
-
-
-if __name__ == "__main__":
-    print(measure(Path(sys.argv[1])))

@@ -14,6 +14,7 @@ from results.runs import Runs
 from results.table import Cell, Table
 
 FrameOf = Callable[..., Any]
+JUDGED = ("reproduced", "within noise", "above", "below")
 
 
 def chains(make: Any, correct: tuple[int, ...], **rest: Any) -> list[Any]:
@@ -82,8 +83,9 @@ def test_a_copy_that_is_no_real_one_is_incomparable(make: Any, frame_of: FrameOf
 
 
 def test_ours_stand_among_others_and_only_the_same_method_is_judged(make: Any, frame_of: FrameOf) -> None:
-    found = chains(make, (230, 231, 232), config={"test.model.temporal": {"mode": "shift", "causal": False, "fold_div": 8},
-                                                  "finetune.model.temporal": {"mode": "shift", "causal": False, "fold_div": 8}})  # fmt: skip
+    shift = {"mode": "shift", "causal": False, "fold_div": 8}
+    both = {"test.model.temporal": shift, "finetune.model.temporal": shift}
+    found = chains(make, (230, 231, 232), config=both)
     found += chains(make, (240, 241, 242), levels=3)
     table = benchmark_table("sthv1", Runs(frame_of(*found)).arms("test"), load(), Thresholds())
     printed = [
@@ -91,7 +93,7 @@ def test_ours_stand_among_others_and_only_the_same_method_is_judged(make: Any, f
     ]
     assert sum(row.kind == "published" for row in table.rows) == len(printed) > 20
     plain, ours = rows(table, "(ours)")[-1], rows(table, "levels=3")[0]
-    assert "shift (not causal)" in plain["method"].text and plain["verdict"].comparison.verdict == "incomparable"
+    assert "shift (not causal)" in plain["method"].text and plain["verdict"].comparison.verdict in JUDGED
     assert "TSM" not in plain["method"].text and "commit" in plain["verdict"].comparison.other
     assert ours["verdict"].text == "-"
     figures = [row.cells[table.header.index("top-1 or R@1")] for row in table.rows]

@@ -142,3 +142,11 @@ def test_the_bootstrap_is_repeatable_and_refuses_what_it_cannot_do() -> None:
         bootstrap_difference([], [])
     with pytest.raises(ValueError):
         bootstrap_difference([True], [True, False])
+
+
+@given(st.lists(st.floats(allow_nan=False, allow_infinity=False, min_value=-1e150, max_value=1e150), min_size=2))
+def test_the_spread_is_that_of_the_standard_library_to_the_last_bit(values: list[float]) -> None:
+    found = estimate(values)
+    assert found is not None and found.sd == statistics.stdev(sorted(values))
+    same = estimate([values[0]] * len(values))
+    assert same is not None and same.sd == 0
