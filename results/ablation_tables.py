@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from results.ablations import Axis
 from results.cells import accuracy, labels, make_table, origin, sampling, texts
 from results.compare import signed
-from results.grouping import EXTRA_AXES, NOTE_COLUMN, Arm, groups_of, natural, shown_axes
+from results.grouping import EXTRA_AXES, NOTE_COLUMN, Arm, groups_of, natural, note, shown_axes, value_text
 from results.predictions import right_answers
 from results.settings import Block, Label, Varying, blocks_of
 from results.stats import bootstrap_difference, difference
@@ -27,16 +27,23 @@ def ablation_table(axis: Axis, arms: Sequence[Arm], varying: Varying, answers: A
     run only. Rows that are expected and not there say `missing` and how to get them.
     """
     labelled = [(label, arm) for arm in arms if (label := axis.label(arm.first)) is not None]
-    blocks = _shown(axis, blocks_of(labelled, varying, axis.owned))
+    blocks, fullest = _shown(axis, blocks_of(labelled, varying, axis.owned))
     shown = [arm for block in blocks for _, arm in block.arms]
     common = [name for name in COMMON if axis.columns != (name,)]
     fixed = [] if "levels" in axis.columns else ["levels"]
     fixed += [name for name in shown_axes(shown) if EXTRA_AXES[name] not in axis.columns]
     groups = groups_of(shown, "top1")
-    noted = any(_note(block, arm) for block in blocks for _, arm in block.arms)
+    differing = _differing(blocks, [*common, *fixed])
+    notes = [
+        [_note(block, arm, names) for _, arm in block.arms] for block, names in zip(blocks, differing, strict=True)
+    ]
+    noted = any(map(any, notes))
     rows: list[Row] = []
     for number, block in enumerate(blocks):
-        rows += _rows(axis, block, [*common, *fixed], groups, noted, f"{number + 1}: {block.identity}".strip(), answers)
+        expected = dict(axis.expected) if number in fullest and _expects(axis, block) else {}
+        name = f"{number + 1}: {block.identity}".strip()
+        said = notes[number] if noted else None
+        rows += _rows(axis, block, [*common, *fixed], groups, said, name, answers, expected)
     if not blocks:
         blanks = ["-"] * (len(common) + len(fixed))
         for label, overrides in axis.expected:
@@ -57,10 +64,14 @@ def ablation_table(axis: Axis, arms: Sequence[Arm], varying: Varying, answers: A
     return make_table(axis.name, axis.title, caption, columns, rows, shown, experiment=axis.experiment)
 
 
-def _shown(axis: Axis, blocks: Sequence[Block]) -> list[Block]:
-    """Those in which the axis was varied; where that is nowhere, the fullest block, to be completed."""
+def _shown(axis: Axis, blocks: Sequence[Block]) -> tuple[list[Block], set[int]]:
+    """Those in which the axis was varied; where that is nowhere, the fullest block. Of each place the number of the
+    fullest one: its missing rows are named, since the experiment fills that one. Another block is of settings that
+    somebody chose for some rows of it (a control, say), and the experiment's command would not fill it.
+    """
     wanted = [label for label, _ in axis.expected]
     chosen: list[Block] = []
+    completed: list[Block] = []
     counts = Counter(pair for block in blocks for pair in block.settings.pairs for _ in block.arms)
     # of each setting the value that most arms have: a control is not what an ablation begins from
     usual = {
@@ -69,13 +80,17 @@ def _shown(axis: Axis, blocks: Sequence[Block]) -> list[Block]:
     for place in dict.fromkeys(_place(block) for block in blocks):
         members = [block for block in blocks if _place(block) == place]
         varied = [block for block in members if len(set(block.own)) > 1]
+        best = max(varied or members, key=lambda block: _fullness(block, wanted, usual))
         if not varied:
-            best = max(members, key=lambda block: _fullness(block, wanted, usual))
             varied = [best] if any(label in wanted for label, _ in best.arms) else []
         chosen += varied
-    return sorted(
-        chosen, key=lambda block: (block.identity, natural(str(block.arms[0][1]["backbone"])), _levels(block))
-    )
+        completed.append(best)
+    ordered = sorted(chosen, key=lambda block: (block.identity, natural(_place(block)[1]), _levels(block)))
+    return ordered, {number for number, block in enumerate(ordered) if any(block is other for other in completed)}
+
+
+def _expects(axis: Axis, block: Block) -> bool:
+    return axis.profile in ("", block.arms[0][1].first["profile"])
 
 
 def _place(block: Block) -> tuple[str, str]:
@@ -90,9 +105,9 @@ def _values(counts: Mapping[tuple[str, str], int]) -> dict[str, list[str]]:
     return found
 
 
-def _fullness(block: Block, wanted: Sequence[Label], usual: Mapping[str, str]) -> tuple[int, int, int]:
+def _fullness(block: Block, wanted: Sequence[Label], usual: Mapping[str, str]) -> tuple[int, int, int, int]:
     unusual = sum(usual[name] != value for name, value in block.settings.pairs if not name.endswith("levels"))
-    return len({label for label, _ in block.arms} & set(wanted)), -unusual, _levels(block)
+    return len({label for label, _ in block.arms} & set(wanted)), block.settings.depth, -unusual, _levels(block)
 
 
 def _levels(block: Block) -> int:
@@ -100,21 +115,30 @@ def _levels(block: Block) -> int:
 
 
 def _rows(
-    axis: Axis, block: Block, common: Sequence[str], groups: Sequence[str], noted: bool, name: str, answers: Answers
+    axis: Axis,
+    block: Block,
+    common: Sequence[str],
+    groups: Sequence[str],
+    notes: Sequence[str] | None,
+    name: str,
+    answers: Answers,
+    expected: Mapping[Label, str],
 ) -> list[Row]:
-    sample = max((arm for _, arm in block.arms), key=lambda arm: int(arm["levels"]))
-    wanted = dict(axis.expected) if axis.profile in ("", sample.first["profile"]) else {}
-    order = {label: rank for rank, label in enumerate(wanted)}
+    """notes: of the arms, where the table has a column for them. expected: label -> overrides of the rows that are
+    named where they are missing."""
+    sample = _sample(block)
+    note_of = {id(arm): said for (_, arm), said in zip(block.arms, notes or (), strict=notes is not None)}
+    order = {label: rank for rank, (label, _) in enumerate(axis.expected)} if _expects(axis, block) else {}
     found = sorted(block.arms, key=lambda item: (order.get(item[0], len(order)), _natural(item[0])))
-    baseline = found[0] if not wanted or found[0][0] == next(iter(wanted)) else None
+    baseline = found[0] if not order or found[0][0] == next(iter(order)) else None
     rows = []
-    for label in dict.fromkeys([*wanted, *(label for label, _ in found)]):
+    for label in dict.fromkeys([*expected, *(label for label, _ in found)]):
         arms = [arm for known, arm in found if known == label]
         shown = [str(sample.first[key]) for key in common]
         if not arms:
-            command = _command(axis, wanted[label], sample.first)
+            command = _command(axis, expected[label], sample.first)
             cells = [missing(command) for _ in ("top-1", "difference", *groups)]
-            rows.append(Row((*texts([*shown, *label]), *cells, *texts([""] if noted else [])), name))
+            rows.append(Row((*texts([*shown, *label]), *cells, *texts([] if notes is None else [""])), name))
         for arm in arms:
             cells = [accuracy(arm, "metric.top1", "videos")]
             if baseline is None:
@@ -122,13 +146,30 @@ def _rows(
             else:
                 cells.append(difference_cell(arm, baseline, answers))
             cells += [accuracy(arm, f"group.{group}.top1", f"group.{group}.counted") for group in groups]
-            rows.append(Row((*texts([*shown, *label]), *cells, *texts([_note(block, arm)] if noted else [])), name))
+            rows.append(Row((*texts([*shown, *label]), *cells, *texts([note_of[id(arm)]] if notes else [])), name))
     return rows
 
 
-def _note(block: Block, arm: Arm) -> str:
-    """What sets the arm apart from another one with its label, or the block from another block of the table."""
-    return arm.note
+def _sample(block: Block) -> Arm:
+    return max((arm for _, arm in block.arms), key=lambda arm: int(arm["levels"]))
+
+
+def _differing(blocks: Sequence[Block], columns: Sequence[str]) -> list[set[str]]:
+    """Of each block the settings that tell it from the others which look the same in the columns it is shown with."""
+    looks = [(_place(block), *(str(_sample(block).first[name]) for name in columns)) for block in blocks]
+    found = []
+    for look in looks:
+        alike = [block.settings.pairs for block, other in zip(blocks, looks, strict=True) if other == look]
+        found.append({name for name, _ in frozenset[tuple[str, str]]().union(*alike) - alike[0].intersection(*alike)})
+    return found
+
+
+def _note(block: Block, arm: Arm, differing: Collection[str]) -> str:
+    """What sets the arm apart from another one with its label, and its block from another one of the table."""
+    known = dict(arm.apart)
+    pairs = sorted(pair for pair in block.settings.pairs if pair[0] in differing and pair[0] not in known)
+    more = note((name, value) for name, value in pairs if value == value_text(arm.first.get(name)))
+    return "; ".join(filter(None, (arm.note, more)))
 
 
 def _natural(label: Label) -> tuple[Any, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -26,7 +26,11 @@ def backbones_table(arms: Sequence[Arm], varying: Varying, answers: Answers = ri
     blocks = [block for block in blocks_of(labelled, varying, OWNED) if len({label for label, _ in block.arms}) > 1]
     shown = [arm for block in blocks for _, arm in block.arms]
     extra, noted = shown_axes(shown), any(arm.note for arm in shown)
-    rows = [row for index, block in enumerate(blocks) for row in _backbone_rows(block, index, extra, noted, answers)]
+    # a control of other settings is compared where a plain backbone has them; the experiment does not fill it
+    plain = {(block.identity, arm["backbone"]) for block in blocks for _, arm in block.arms if arm["levels"] == 0}
+    rows = [
+        row for index, block in enumerate(blocks) for row in _backbone_rows(block, index, extra, noted, answers, plain)
+    ]
     columns = labels(
         ["benchmark", "profile", "backbone", "levels", "pretraining", *(EXTRA_AXES[name] for name in extra)]
     )
@@ -44,7 +48,15 @@ def backbones_table(arms: Sequence[Arm], varying: Varying, answers: Answers = ri
                       experiment="backbones")  # fmt: skip
 
 
-def _backbone_rows(block: Block, index: int, extra: Sequence[str], noted: bool, answers: Answers) -> list[Row]:
+def _backbone_rows(
+    block: Block,
+    index: int,
+    extra: Sequence[str],
+    noted: bool,
+    answers: Answers,
+    measured: Collection[tuple[str, str]],
+) -> list[Row]:
+    """measured: (identity, backbone) of the plain backbones that there are in any block."""
     found = sorted(block.arms, key=lambda item: (natural(item[0][0]), item[0][1:]))
     plain: dict[str, tuple[Label, Arm]] = {}
     for label, arm in found:
@@ -53,12 +65,12 @@ def _backbone_rows(block: Block, index: int, extra: Sequence[str], noted: bool, 
     rows = []
     for label, arm in found:
         base = plain.get(label[0])
-        command = _plain_command(arm)
+        lacking = not_applicable() if (block.identity, label[0]) in measured else missing(_plain_command(arm))
         cells = texts([arm.first["benchmark"], arm.first["profile"], *label, *(arm[name] for name in extra)])
         for column, factor, decimals in (("cost.parameters", 1e-6, 2), ("cost.gmacs", 1.0, 3)):
-            cells += [constant(arm, column, decimals, factor), _more(arm, base, column, command)]
+            cells += [constant(arm, column, decimals, factor), lacking if base is None else _more(arm, base[1], column)]
         cells += [accuracy(arm, "metric.top1", "videos")]
-        cells += [missing(command) if base is None else difference_cell(arm, base, answers)]
+        cells += [lacking if base is None else difference_cell(arm, base, answers)]
         name = f"{index + 1}: {block.identity}".strip()
         rows.append(Row((*cells, *texts([arm.note] if noted else [])), name))
     return rows
@@ -71,13 +83,11 @@ def _plain_command(arm: Arm) -> str:
     return " ".join(["python sweeps/run.py -m experiment=backbones", *words, "init=scratch"])
 
 
-def _more(arm: Arm, base: tuple[Label, Arm] | None, column: str, command: str) -> Cell:
+def _more(arm: Arm, base: Arm, column: str) -> Cell:
     """What the arm has more than the plain backbone, in per cent of that."""
-    if base is None:
-        return missing(command)
-    if arm is base[1]:
+    if arm is base:
         return not_applicable()
-    (ours, runs), (theirs, more) = arm.estimate(column), base[1].estimate(column)
+    (ours, runs), (theirs, more) = arm.estimate(column), base.estimate(column)
     if ours is None or theirs is None or theirs.mean == 0:
         return missing()
     return Cell(f"{100 * (ours.mean / theirs.mean - 1):.1f}", "measured", runs=tuple(sorted({*runs, *more})))

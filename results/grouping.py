@@ -122,16 +122,16 @@ def arms_of(runs: Iterable[Run]) -> list[Arm]:
     rows = sorted(runs, key=lambda run: (run["run_id"], run["fingerprint"]))
     if not rows:
         return []
-    identity = [name for name in IDENTITY if len({_text(run.get(name)) for run in rows}) > 1]
+    identity = [name for name in IDENTITY if len({value_text(run.get(name)) for run in rows}) > 1]
     # several manifests, protocols or profiles bring their own configuration values: compare only inside a cell
     config = sorted(name for name in set[str]().union(*rows) if name.startswith(CONFIG_PREFIXES))
     varying = sorted({name for cell in _split(rows, [*AXES, *IDENTITY]) for name in _differing(cell, config)})
-    common = set.intersection(*({*text.split(", ")} for text in {_text(run["protocol"]) for run in rows}))
+    common = set.intersection(*({*text.split(", ")} for text in {value_text(run["protocol"]) for run in rows}))
     arms = []
     for members in _split(rows, [*AXES, *IDENTITY, *varying]):
         first = members[0]
         axes = tuple((name, first.get(name)) for name in AXES)
-        apart = tuple((name, _text(first.get(name))) for name in (*identity, *varying))
+        apart = tuple((name, value_text(first.get(name))) for name in (*identity, *varying))
         arms.append(Arm(axes, apart, note(apart, common), tuple(members)))
     return sorted(arms, key=_order)
 
@@ -144,7 +144,7 @@ def _differing(cell: Sequence[Run], config: Sequence[str]) -> set[str]:
         values = list(map(run.get, config))
         if values != first:
             pairs = zip(config, first, values, strict=True)
-            found |= {name for name, ours, other in pairs if ours != other and _text(ours) != _text(other)}
+            found |= {name for name, ours, other in pairs if ours != other and value_text(ours) != value_text(other)}
     return found
 
 
@@ -159,7 +159,7 @@ def families_of(runs: Sequence[Run]) -> list[dict[str, Arm]]:
     """
     by_split: dict[str, list[Run]] = {}
     for run in runs:
-        by_split.setdefault(_text(run.get(SPLIT)) or "all", []).append(run)
+        by_split.setdefault(value_text(run.get(SPLIT)) or "all", []).append(run)
     found: dict[tuple[str, ...], list[dict[str, Arm]]] = {}
     for split in sorted(by_split, key=lambda name: (name not in TIERS, name in TIERS and TIERS.index(name), name)):
         for arm in arms_of(by_split[split]):
@@ -182,7 +182,7 @@ def _beyond_split(arm: Arm, split: str) -> tuple[str, ...]:
     config = [name for name in sorted(first) if name.startswith(CONFIG_PREFIXES) and not name.endswith(".split")]
     names = [*AXES, *(name for name in IDENTITY if "manifest" not in name), *config]
     named = f"split {split}"
-    return tuple(_text(first.get(name)).replace(named, "split") for name in names)
+    return tuple(value_text(first.get(name)).replace(named, "split") for name in names)
 
 
 def groups_of(arms: Sequence[Arm], metric: str) -> list[str]:
@@ -197,7 +197,7 @@ def groups_of(arms: Sequence[Arm], metric: str) -> list[str]:
 
 def axes_order(axes: Mapping[str, Any]) -> tuple[Any, ...]:
     """Sort key: levels, pretraining (none, joint, progressive, others), natural order of the backbone, the rest."""
-    rest = tuple(_text(axes[name]) for name in EXTRA_AXES)
+    rest = tuple(value_text(axes[name]) for name in EXTRA_AXES)
     return (axes["levels"], pretraining_order(axes["pretraining"]), natural(axes["backbone"]), rest)
 
 
@@ -223,7 +223,7 @@ def natural(name: str) -> tuple[tuple[str, int], ...]:
 
 def shown_axes(arms: Sequence[Arm]) -> list[str]:
     """Those of :data:`EXTRA_AXES` in which the arms differ (a plain backbone's '-' is no difference)."""
-    return [name for name in EXTRA_AXES if len({_text(arm[name]) for arm in arms} - {"-"}) > 1]
+    return [name for name in EXTRA_AXES if len({value_text(arm[name]) for arm in arms} - {"-"}) > 1]
 
 
 def note(apart: Iterable[tuple[str, str]], common: Collection[str] = ()) -> str:
@@ -254,11 +254,12 @@ def note(apart: Iterable[tuple[str, str]], common: Collection[str] = ()) -> str:
 def _split(rows: Sequence[Run], names: Sequence[str]) -> list[list[Run]]:
     found: dict[tuple[str, ...], list[Run]] = {}
     for run in rows:
-        found.setdefault(tuple(_text(run.get(name)) for name in names), []).append(run)
+        found.setdefault(tuple(value_text(run.get(name)) for name in names), []).append(run)
     return [found[key] for key in sorted(found)]
 
 
-def _text(value: Any) -> str:
+def value_text(value: Any) -> str:
+    """By which values are compared: nothing for a gap."""
     if type(value) is str:
         return value
     return "" if is_gap(value) else str(value)

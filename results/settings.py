@@ -6,12 +6,12 @@ nothing without one. So a plain or an unpretrained arm is the baseline of every 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from results.flatten import CONFIG_PREFIXES
-from results.grouping import IDENTITY, Arm, is_gap
+from results.grouping import IDENTITY, Arm, value_text
 
 Label = tuple[str, ...]
 Settings = frozenset[tuple[str, str]]
@@ -60,7 +60,7 @@ class Varying:
         for arm in arms:
             for name, value in arm.first.items():
                 if _is_setting(name):
-                    values.setdefault(name, set()).add(_text(value))
+                    values.setdefault(name, set()).add(value_text(value))
         self.names = sorted(name for name, found in values.items() if len(found) > 1)
         self._pairs = {id(arm): self._of(arm) for arm in arms}
         self._arms = arms  # ids are those of living objects
@@ -76,7 +76,7 @@ class Varying:
                 scope = "pretraining"
             else:
                 scope = "motion" if key.startswith(_MOTION) else "base"
-            text = _text(arm.first.get(name))
+            text = value_text(arm.first.get(name))
             found.append((scope, key, (name, text)))
         return found
 
@@ -140,12 +140,3 @@ def _is_setting(name: str) -> bool:
     if phase == "finetune" and (key.startswith("model.") or key.split(".")[0] in _NEVER):
         return False  # the test's model is the fine-tuned one
     return not (phase == "pretrain" and key.startswith(("model.backbone", "model.levels", *_MOTION)))
-
-
-def _text(value: Any) -> str:
-    return "" if is_gap(value) else str(value)
-
-
-def describe(run: Mapping[str, Any]) -> str:
-    """What a block has in common, for a column: benchmark, profile, backbone."""
-    return ", ".join(str(run[name]) for name in ("benchmark", "profile", "backbone"))

@@ -37,7 +37,8 @@ def test_shares_are_of_the_time_that_passed(tmp_path: Path) -> None:
     row = measure(videos, "pyav", "uniform", 48, 0.2, [0])
     assert sum(row.shares.values()) == pytest.approx(1.0)
     assert all(share > 0 for share in row.shares.values())
-    assert row.shares["open"] > 0.2, "this reader decodes all frames to count them"
+    # 0.23 to 0.35 on an idle machine, 0.19 seen beside other work; counting that is taken for decoding leaves 0.03
+    assert row.shares["open"] > 0.1, "this reader decodes all frames to count them"
 
 
 def test_a_video_that_cannot_be_read_stops_the_measurement(tmp_path: Path) -> None:

@@ -69,6 +69,22 @@ def test_expected_rows_that_nobody_ran_say_missing_and_how_to_get_them(make: Any
     assert table.missing[-1] == command and len(table.missing) == 5
 
 
+def test_rows_are_asked_for_where_the_experiment_fills_them_alone(make: Any, frame_of: FrameOf) -> None:
+    """A control of some rows, with settings of its own, is shown; nobody is told to complete it with a command that
+    does not have these settings."""
+    longer = {"finetune.length": {"steps": 720}}
+    chains = [
+        make.runs(levels=n, seed=s, config={"finetune.length": {"steps": 320}}) for n in (1, 2, 3) for s in (0, 1)
+    ]
+    chains += [make.runs(levels=n, pretraining="none", config=longer, seed=s) for n in (1, 2, 3) for s in (0, 1)]
+    table = table_of(DEPTH, frame_of(*chains))
+    by_block = {name: [row for row in table.rows if row.block == name] for name in {row.block for row in table.rows}}
+    control = [rows for rows in by_block.values() if any("720" in cell.text for row in rows for cell in row.cells)]
+    assert [len(rows) for rows in control] == [3] and len(by_block) == 2
+    assert not any(cell.text == "missing" for row in control[0] for cell in row.cells)
+    assert table.missing, "the other block still says what is missing"
+
+
 def test_arms_that_differ_in_anything_else_never_share_a_block(make: Any, frame_of: FrameOf) -> None:
     chains = [make.runs(levels=n, config={"finetune.optim.lr": lr}, seed=s) for n in (1, 2) for lr in (1e-3, 3e-4)
               for s in (0, 1)]  # fmt: skip
