@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,24 @@ hypothesis.settings.load_profile("suite")
 # A shell that starts tests in the background has them ignore Ctrl-C, and so would every command that they type.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+OURS = ("HCML_", "SLURM_", "SUBMITIT_", "RANK", "WORLD_SIZE", "LOCAL_RANK", "CUDA_VISIBLE")
+
+
+@pytest.fixture(autouse=True)
+def environment_is_put_back() -> Iterator[None]:
+    """A variable that one test leaves behind changes the commands that another one types: `HCML_LOCK_WAIT=inf` once had
+    a run wait for ever, in the process that had both tests and in no other."""
+    before = {name: value for name, value in os.environ.items() if name.startswith(OURS)}
+    yield
+    after = {name: value for name, value in os.environ.items() if name.startswith(OURS)}
+    for name in before.keys() | after.keys():  # the next test is not to fail, too
+        if name not in before:
+            del os.environ[name]
+        else:
+            os.environ[name] = before[name]
+    assert after == before, "the test has changed the environment for those after it"
+
 
 HERE = Path(__file__).parent
 FIRST = ("slurm", "integration")

@@ -24,7 +24,7 @@ from sweeps.store import FolderError, Store, read_json
 
 CODE = {"fingerprint": "code-a", "commit": "", "dirty": ""}
 
-# a job that hangs says where it does, and ends: its parent would wait for it for ever
+# a job that hangs says where, and ends: its parent would wait for it for ever
 FAKE_JOB = """
 import faulthandler
 faulthandler.dump_traceback_later(120, exit=True)

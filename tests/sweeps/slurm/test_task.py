@@ -26,7 +26,8 @@ def submitted(tmp_path, monkeypatch, settings):
     made = Submission("0123456789ab", "s", "hcml-finetune-0123456789ab", "code", {"3": f"finetune/{folder.name}"},
                       {}, "", "t", max_requeues=2)  # fmt: skip
     for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "HCML_RENDEZVOUS", "SLURM_RESTART_COUNT", "HCML_LOCK_WAIT"):
-        monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv(name, "")  # else what the task sets would outlive the test: nothing to be put back
+        monkeypatch.delenv(name)
     for name, value in {
         "SUBMITIT_EXECUTOR": "slurm", "SLURM_JOB_ID": "90", "SLURM_ARRAY_JOB_ID": "86", "SLURM_ARRAY_TASK_ID": "3",
         "SLURM_NTASKS": "1",
