@@ -92,7 +92,9 @@ def as_json(report: Report, strict: bool = False) -> dict[str, Any]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m results.check", description="Holds run folders against rules.")
+    parser = argparse.ArgumentParser(
+        prog="python -m results.check", description="Holds run folders against rules.", allow_abbrev=False
+    )
     parser.add_argument("paths", nargs="+", metavar="RUN_OR_FOLDER", help="run folders, or folders of them")
     parser.add_argument("--rules", default=str(FILE), metavar="FILE", help="rules in place of results/rules/runs.yaml")
     parser.add_argument("--json", action="store_true", help="everything as one JSON object")

@@ -20,8 +20,10 @@ import pandas as pd
 from results.causes import Causes, Difference, Runs, causes, common, distance, merged
 from results.collect import collect, problems
 from results.command import one_line, run
+from results.equivalent import EquivalentError
 from results.matching import Change, Pair, pairs_of, value_of
 from results.reference import load
+from results.reference.model import ReferenceError
 from results.table import Cell, Table
 from results.tables import all_tables
 
@@ -151,7 +153,9 @@ def as_json(found: Comparison) -> dict[str, Any]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m results.diff", description="Compares the tables of two sets.")
+    parser = argparse.ArgumentParser(
+        prog="python -m results.diff", description="Compares the tables of two sets.", allow_abbrev=False
+    )
     parser.add_argument("a", metavar="A", help="folder with records")
     parser.add_argument("b", metavar="B", help="folder with records")
     parser.add_argument("--json", action="store_true", help="everything as one JSON object")
@@ -177,9 +181,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _tolerance(text: str) -> float:
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
     if not 0 <= value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} must be 0 or more")
+        raise argparse.ArgumentTypeError(f"{text!r} must be a number, 0 or more")
     return value
 
 
@@ -189,4 +196,4 @@ def tables_of(frame: pd.DataFrame) -> list[Table]:
 
 
 if __name__ == "__main__":
-    sys.exit(run(main))
+    sys.exit(run(main, EquivalentError, ReferenceError))

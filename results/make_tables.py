@@ -5,7 +5,8 @@ python results/make_tables.py --report [FILE]                 also the web page,
 python results/make_tables.py --missing                       only the commands that fill missing cells, table by table
 python results/make_tables.py --check                         write nothing, fail if the files in --out would change
 
-Exit code 0; 1 when there is no finished run to make a table of, or --check finds a difference.
+Exit code 0; 1 when there is no finished run to make a table of, or --check finds a difference; 2 for options,
+thresholds or published figures that cannot be used, and for a folder that cannot be written.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import os
+import shlex
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -25,7 +27,9 @@ if __name__ == "__main__":
 import pandas as pd
 
 from results.collect import collect, problems
+from results.command import one_line, run
 from results.compare import FILE, ThresholdError, read_thresholds
+from results.equivalent import EquivalentError
 from results.record import write_text
 from results.reference import References, load
 from results.reference.model import ReferenceError
@@ -63,13 +67,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ReferenceError, ThresholdError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except UnicodeDecodeError as error:
+        print(f"error: {options.thresholds} is no text in UTF-8: {error}", file=sys.stderr)
+        return 2
     committed = COMMITTED if options.check else {"runs": ["runs"], "out": "results/tables"}
     roots, out = options.runs or committed["runs"], Path(options.out or str(committed["out"]))
     frame = collect(*roots)
+    for problem in problems(frame):
+        # without options there need be no runs yet: everything is missing then
+        if not options.missing or (problem.kind == "no root" and options.runs):
+            print(one_line(f"not in the tables: {problem}"), file=sys.stderr)
     if options.missing:
         return _print_missing(all_tables(frame, references, thresholds=thresholds, unfilled=True))
-    for problem in problems(frame):
-        print(f"not in the tables: {problem}", file=sys.stderr)
     printed = main_tables(frame)
     if not printed:
         print(
@@ -83,20 +92,39 @@ def main(arguments: Sequence[str] | None = None) -> int:
         wanted = rendered(tables)
         if (out / REPORT).exists():
             wanted[REPORT] = _report(tables, frame, references)
-        return _check(wanted, out)
+        return _check(wanted, out, _command(options))
     for table in printed:
         print(markdown(table, runs=False))
-    write_tables(tables, out)
-    print(f"all tables, with the runs behind each row: {out}")
-    if options.report is not None:
-        path = Path(options.report or out / REPORT)
-        write_text(path, _report(tables, frame, references))
-        print(f"report: {path}")
+    try:
+        write_tables(tables, out)
+        print(f"all tables, with the runs behind each row: {out}")
+        if options.report is not None:
+            path = Path(options.report or out / REPORT)
+            write_text(path, _report(tables, frame, references))
+            print(f"report: {path}")
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        name = error.filename2 or error.filename or out
+        print(
+            one_line(f"error: cannot write {name}: {error.strerror}; name another place with --out or --report FILE"),
+            file=sys.stderr,
+        )
+        return 2
     return 0
 
 
+def _command(options: argparse.Namespace) -> str:
+    """What writes the files that --check compared."""
+    words = ["--runs", *(options.runs or ["results/records"]), *(["--out", options.out] if options.out else [])]
+    words += ["--thresholds", options.thresholds] if options.thresholds != str(FILE) else []
+    return shlex.join(["python", "results/make_tables.py", *words])
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
     parser.add_argument("--runs", nargs="+", metavar="DIR", help="run folders (default: runs)")
     parser.add_argument("--out", metavar="DIR", help="where to write (default: results/tables)")
     parser.add_argument(
@@ -129,14 +157,22 @@ def _print_missing(tables: Sequence[Table]) -> int:
     return 0
 
 
-def _check(wanted: Mapping[str, str], out: Path) -> int:
-    """1 and the first differing lines if the files in `out` are not the wanted ones; others are left alone."""
+def _check(wanted: Mapping[str, str], out: Path, command: str) -> int:
+    """1 and the first differing lines if the files in `out` are not the wanted ones, which `command` writes; others are
+    left alone."""
+    if not out.is_dir():
+        print(f"{out}: there is no such folder; its files are written by `{command}`")
+        return 1
     differing = []
     for name, text in wanted.items():
         try:
             found = (out / name).read_bytes().decode("utf-8")
+        except FileNotFoundError:
+            print(f"{out / name}: is not there")
+            differing.append(name)
+            continue
         except (OSError, UnicodeDecodeError) as error:
-            print(f"{out / name}: {error}")
+            print(f"{out / name}: cannot be read: {error}")
             differing.append(name)
             continue
         if found != text:
@@ -147,14 +183,18 @@ def _check(wanted: Mapping[str, str], out: Path) -> int:
     old = sorted(path.name for path in out.glob("*") if path.suffix in _SUFFIXES and path.name not in wanted)
     for name in old:
         print(f"{out / name}: no table of the records gives this file")
+    if differing:
+        report = " --report" if REPORT in wanted else ""
+        print(f"differing files: {len(differing)}; type `{command}{report}`")
+    if old:
+        print(f"left-over files: {len(old)}; remove them")
     if differing or old:
-        print(f"{len(differing) + len(old)} files differ: type `python results/make_tables.py --runs results/records`")
         return 1
     print(f"{len(wanted)} files are what the records give")
     return 0
 
 
-_SUFFIXES = (".md", ".csv", ".tex", ".json")
+_SUFFIXES = (".md", ".csv", ".tex", ".html", ".json")
 
 
 def _report(tables: Sequence[Table], frame: pd.DataFrame, references: References) -> str:
@@ -164,4 +204,4 @@ def _report(tables: Sequence[Table], frame: pd.DataFrame, references: References
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run(main, EquivalentError))

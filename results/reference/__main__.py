@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
+from results.command import run
 from results.record import write_text
 from results.reference.add import Added, Refused, add_cell, add_row
 from results.reference.files import HERE, parse, read_texts
@@ -69,6 +70,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say(str(error), sys.stderr)
     except Refused as error:
         say(f"refused: {error}", sys.stderr)
+    except BrokenPipeError:
+        raise
     except OSError as error:
         say(f"cannot write: {error}", sys.stderr)
     return 1
@@ -210,4 +213,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run(main))

@@ -65,7 +65,7 @@ def find_runs(paths: Iterable[str | os.PathLike[str]]) -> Runs:
         if root.name in ("", ".."):
             root = Path(os.path.abspath(root))  # the name of the folder must be there to be compared with the id
         if not root.is_dir():
-            runs.foreign.append((str(given), "there is no such folder"))
+            runs.foreign.append((str(given), "is no folder" if given.exists() else "there is no such folder"))
             continue
         known, empty = len(runs.foreign), True
         for path, names in _below(root, runs):
@@ -93,8 +93,8 @@ def _below(root: Path, runs: Runs) -> Iterator[tuple[Path, list[str]]]:
         path = Path(folder)
         if path.parent.name in PHASES and path != root:
             inner[:] = []
-            held = ", ".join(sorted([*names, *os.listdir(folder)])[:3]) or "nothing"
-            runs.foreign.append((folder, f"is no run folder: no record.json and no config.json, only {held}"))
+            held = ", ".join(sorted(os.listdir(folder))[:3]) or "nothing"
+            runs.foreign.append((folder, f"is no run folder: no file record.json or config.json, only {held}"))
 
 
 def _listing(folder: str) -> tuple[str, ...]:

@@ -63,12 +63,17 @@ def test_what_is_no_run_is_named(store: Store, tmp_path: Path, capsys: pytest.Ca
     (store.root / "test" / "notes").mkdir()
     (store.root / "_stale" / "test" / "old").mkdir(parents=True)
     (tmp_path / "empty").mkdir()
-    assert main([str(store.root), str(tmp_path / "empty"), str(tmp_path / "nowhere")]) == 1
+    (tmp_path / "file").write_text("")
+    (store.root / "test" / "odd" / "record.json").mkdir(parents=True)
+    given = [tmp_path / name for name in ("empty", "nowhere", "file")]
+    assert main([str(store.root), *map(str, given)]) == 1
     out = capsys.readouterr().out
     assert f"{store.root / 'test' / 'notes'}\n  error   foreign: is no run folder" in out
     assert f"{tmp_path / 'empty'}\n  error   foreign: there is no run folder in it" in out
     assert f"{tmp_path / 'nowhere'}\n  error   foreign: there is no such folder" in out
-    assert "_stale" not in out and "3 errors" in out
+    assert f"{tmp_path / 'file'}\n  error   foreign: is no folder" in out
+    assert "odd\n  error   foreign: is no run folder: no file record.json or config.json, only record.json" in out
+    assert "_stale" not in out and "5 errors" in out
 
 
 def test_a_record_file_stands_for_its_folder_and_a_folder_given_twice_counts_once(store: Store) -> None:

@@ -223,3 +223,10 @@ def test_a_reader_that_goes_away_is_no_error(sides: Sides) -> None:
     command = f"{sys.executable} -m results.diff {' '.join(sides.save())} | head -n 1; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode in (1, 141) and "Traceback" not in done.stderr and done.stdout.count("\n") == 1
+
+
+@pytest.mark.parametrize("text", ["much", "-1", "inf", "nan"])
+def test_a_tolerance_is_a_number(text: str, sides: Sides, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main([*sides.save(), f"--tolerance={text}"])
+    assert f"argument --tolerance: {text!r} must be a number, 0 or more" in capsys.readouterr().err

@@ -1,5 +1,6 @@
 import json
 import os
+import shlex
 import subprocess
 import sys
 from dataclasses import replace
@@ -103,7 +104,55 @@ def test_check_tells_whether_the_files_are_what_the_records_give(
     assert main([*paths, "--check"]) == 1
     said = capsys.readouterr().out
     assert "hierarchy_depth.md (committed)" in said and "n=4" in said and "gone.csv: no table" in said
-    assert "2 files differ" in said and page.read_text().count("n=4") == 1
+    assert "differing files: 1; type" in said and "left-over files: 1; remove them" in said
+    assert page.read_text().count("n=4") == 1
+
+
+def test_what_check_says_to_type_makes_it_pass(grid: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The web page and other thresholds, too."""
+    other = grid / "other thresholds.yaml"
+    other.write_text("tolerance: 0.25\nhalf_width: 1\ncoverage: 0.9\n")
+    paths = ["--runs", str(grid / "runs"), "--out", str(grid / "tables"), "--thresholds", str(other)]
+    assert main([*paths, "--check"]) == 1
+    assert "there is no such folder; its files are written by `python results/make_tables.py" in capsys.readouterr().out
+    assert main([*paths, "--report"]) == 0
+    (grid / "tables" / "report.html").write_text("old")
+    (grid / "tables" / "cost.csv").unlink()
+    (grid / "tables" / "old.html").write_text("old")
+    capsys.readouterr()
+    assert main([*paths, "--check"]) == 1
+    said = capsys.readouterr().out
+    assert "cost.csv: is not there" in said and "old.html: no table" in said
+    (line,) = (line for line in said.splitlines() if line.startswith("differing files: 2; type `"))
+    words = shlex.split(line.split("`")[1])
+    (grid / "tables" / "old.html").unlink()
+    assert words[:2] == ["python", "results/make_tables.py"] and main(words[2:]) == 0
+    assert main([*paths, "--check"]) == 0
+
+
+def test_places_that_cannot_be_written_are_named(grid: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (grid / "file").write_text("")
+    runs = ["--runs", str(grid / "runs")]
+    assert main([*runs, "--out", str(grid / "file")]) == 2
+    assert f"error: cannot write {grid / 'file'}: File exists; name another place" in capsys.readouterr().err
+    assert main([*runs, "--out", str(grid / "tables"), "--report", str(grid)]) == 2
+    assert f"error: cannot write {grid}: Is a directory" in capsys.readouterr().err
+
+
+def test_options_are_taken_whole(grid: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--runs", str(grid / "runs"), "--mis"])
+    assert "unrecognized arguments: --mis" in capsys.readouterr().err
+
+
+def test_a_hostile_name_does_not_reach_the_terminal(make: Any, tmp_path: Path, capsys: Any) -> None:
+    make.save(tmp_path / "runs", make.runs())
+    folder = tmp_path / "runs" / "test" / "\x1b[31m\nred"
+    folder.mkdir(parents=True)
+    (folder / "record.json").write_text("[]")
+    assert main(["--runs", str(tmp_path / "runs"), "--out", str(tmp_path / "out")]) == 0
+    said = capsys.readouterr().err
+    assert "\x1b" not in said and said.count("\n") == 1 and "[31m red/record.json: is a list" in said
 
 
 def test_missing_prints_commands_alone(grid: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -113,7 +162,9 @@ def test_missing_prints_commands_alone(grid: Path, capsys: pytest.CaptureFixture
     wanted = "experiment=hierarchy profile=quick benchmark=synthmotion backbone.name=resnet50 levels=3 init=run"
     assert f"python sweeps/run.py -m {wanted}" in lines and len(lines) == len(set(lines))
     assert main(["--runs", str(grid / "nothing"), "--missing"]) == 0
-    assert "experiment=negatives" in capsys.readouterr().out
+    said = capsys.readouterr()
+    assert "experiment=negatives" in said.out
+    assert f"no root: {grid / 'nothing'}: there is no such file or folder" in said.err  # a misspelt name, perhaps
 
 
 def test_thresholds_come_from_a_file(grid: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -124,3 +175,5 @@ def test_thresholds_come_from_a_file(grid: Path, capsys: pytest.CaptureFixture[s
     assert "|d| <= 0.25" in (grid / "tables" / "paper.csv").with_suffix(".html").read_text().replace("&lt;", "<")
     other.write_text("tolerance: much\nhalf_width: 1\ncoverage: 0.9\n")
     assert main(arguments) == 2 and "tolerance='much'" in capsys.readouterr().err
+    other.write_bytes(b"\xff\xfe")
+    assert main(arguments) == 2 and f"{other} is no text in UTF-8" in capsys.readouterr().err
