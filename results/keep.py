@@ -4,7 +4,8 @@ Of every finished run (or those of some experiments, or some runs) and of its an
 RECORDS_DIR/<phase>/<slug>-<id12>/: record.json (to the byte), metrics.jsonl, predictions.csv.gz (the five columns that
 figures are counted from; no time in it, so that the same predictions are the same bytes), unreadable.csv unless it is
 empty, and pictures/. A record that is there and differs is left as it is, and named, unless ``--replace`` is given.
-Exit code 0; 1 when something was refused or is missing; 2 when there is nothing to keep.
+Exit code 0; 1 when something was refused or is missing; 2 when there is nothing to keep, or RECORDS_DIR cannot be
+written.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import gzip
 import io
 import json
 import os
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,6 +33,7 @@ from results.rules.runs import find_runs
 PICTURES = "pictures"
 _PICTURE_FILES = (".png", ".json")
 _PACKED = "predictions.csv.gz"
+_SHORT_ID = re.compile(r"[0-9a-f]{12}")
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,7 @@ class Candidate:
     names: frozenset[str]
     lineage: tuple[str, ...]
     experiments: frozenset[str]
+    finished: str = ""
 
 
 def select(
@@ -109,17 +113,20 @@ def _finished(root: Path) -> tuple[dict[str, Candidate], list[str], int]:
             problems.append(f"{run.path}: damaged, not kept: {run.damage('record')}")
         elif not run.path.name.endswith(f"-{record['run_id'][:12]}"):
             problems.append(f"{run.path}: not kept: it holds the record of another run, {record['run_id'][:12]}")
-        elif record["run_id"] in finished:
-            problems.append(f"{run.path}: not kept: the same run as {finished[record['run_id']].path}")
         else:
             named = {str((run.config or {}).get("experiment"))} | _experiments(record["command"])
             lineage = tuple(record["lineage"])
-            finished[record["run_id"]] = Candidate(run.path, run.names, lineage, frozenset(named))
-    return finished, problems, unfinished
+            this = Candidate(run.path, run.names, lineage, frozenset(named), record["finished"])
+            kept = other = finished.get(record["run_id"], this)
+            if other is not this:  # of two copies the one that tables take: the last to finish, then the last by path
+                kept, left = sorted((other, this), key=lambda one: (one.finished, str(one.path)), reverse=True)
+                problems.append(f"{left.path}: not kept: the same run as {kept.path}")
+            finished[record["run_id"]] = kept
+    return dict(sorted(finished.items(), key=lambda item: str(item[1].path))), problems, unfinished
 
 
 def _is_named(run_id: str, short: str) -> bool:
-    return len(short) >= 6 and run_id.startswith(short)
+    return len(short) >= 6 and run_id.startswith(short.lower())
 
 
 def _of_experiments(root: Path, finished: Mapping[str, Candidate], names: Sequence[str]) -> dict[str, set[str]]:
@@ -184,6 +191,7 @@ def keep(run: RunFolder, records: Path, replace: bool = False) -> Kept:
     name = f"{record['phase']}/{record['slug']}-{record['run_id'][:12]}"
     target = records / name
     try:
+        _check_name(record)
         wanted = contents(run)
     except Refused as error:
         return Kept(name, "refused", 0, str(error))
@@ -208,6 +216,15 @@ def keep(run: RunFolder, records: Path, replace: bool = False) -> Kept:
     added = [path for path in wanted if there[path] is None]
     state = "new" if old is None else "replaced" if differing or stale else "completed" if added else "unchanged"
     return Kept(name, state, size, ", ".join(added) if state == "completed" else "")
+
+
+def _check_name(record: Mapping[str, Any]) -> None:
+    """Records come from anywhere: none may be written anywhere. Raises :class:`Refused`."""
+    slug, short = record["slug"], record["run_id"][:12]
+    if not slug.isprintable() or "/" in slug or "\\" in slug or slug.startswith((".", "_")):
+        raise Refused(f"slug={slug!r} makes no name of a folder below {record['phase']}/")
+    if not _SHORT_ID.fullmatch(short):
+        raise Refused(f"run_id begins with {short!r}, not with 12 hexadecimal digits")
 
 
 def _same(data: bytes, there: bytes | None) -> bool:
@@ -251,13 +268,17 @@ def _write(path: Path, data: bytes) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m results.keep", description="Copies what is committed of runs.")
+    parser = argparse.ArgumentParser(
+        prog="python -m results.keep", description="Copies what is committed of runs.", allow_abbrev=False
+    )
     parser.add_argument("runs", type=Path, metavar="RUNS_DIR", help="where the run folders are")
     parser.add_argument("records", type=Path, metavar="RECORDS_DIR", help="where to keep them: results/records")
     parser.add_argument("--experiment", nargs="+", default=[], metavar="NAME", help="only runs of these experiments")
     parser.add_argument("--only", nargs="+", default=[], metavar="ID", help="only these runs (6 digits or more)")
     parser.add_argument("--replace", action="store_true", help="overwrite what is kept and differs")
     options = parser.parse_args(arguments)
+    if options.runs.resolve().is_relative_to(options.records.resolve()):
+        parser.error(f"{options.runs} lies in {options.records}: kept records would mix with runs; name another folder")
     if options.records.resolve().is_relative_to(options.runs.resolve()):
         parser.error(f"{options.records} lies in {options.runs}: records would be taken for runs")
     runs, problems, unfinished = select(options.runs, options.experiment, options.only)
@@ -268,13 +289,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     done = []
     for run in runs:
-        done.append(keep(run, options.records, options.replace))
+        try:
+            done.append(keep(run, options.records, options.replace))
+        except OSError as error:
+            what = f"cannot write {error.filename or options.records}: {error.strerror}"
+            print(one_line(f"error: {what}; after {len(done)} of {len(runs)} runs"), file=sys.stderr)
+            return 2
         last = done[-1]
         print(one_line(f"{last.state} {last.name} {_bytes(last.size)} {last.why}"))
     states = [item.state for item in done]
     counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
     print(
-        f"{len(done)} runs: {counts}; {_bytes(sum(item.size for item in done))} in {options.records}"
+        f"{len(done)} run{'' if len(done) == 1 else 's'}: {counts}; "
+        f"{_bytes(sum(item.size for item in done))} in {options.records}"
         + (f"; {unfinished} runs have not finished" if unfinished else "")
     )
     return 1 if problems or "refused" in states else 0

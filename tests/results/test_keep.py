@@ -15,8 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from results.check import main as check
-from results.keep import main, packed
+from results.collect import collect
+from results.keep import keep, main, packed
 from results.predictions import right_answers
+from results.rules.folder import RunFolder
 from tests.results.rules.conftest import Store, csv_text, rows_of
 from tests.results.rules.conftest import store as store  # noqa: F401  (a fixture)
 
@@ -155,6 +157,7 @@ def test_only_some_runs_with_their_ancestors(store: Store, records: Path, capsys
     run_id = store.get("test")["run_id"]
     assert main([str(store.root), str(records), "--only", run_id[:12]]) == 0
     assert sorted(path.name for path in records.iterdir()) == ["finetune", "pretrain", "test"]
+    assert main([str(store.root), str(records), "--only", run_id[:12].upper()]) == 0
     assert main([str(store.root), str(records), "--only", run_id[:5]]) == 2
     assert "give 6 of its digits or more" in capsys.readouterr().err
 
@@ -188,10 +191,49 @@ def test_bad_usage(store: Store, records: Path, tmp_path: Path) -> None:
     with pytest.raises(SystemExit) as caught:
         main([str(store.root), str(store.root / "records")])
     assert caught.value.code == 2 and not records.exists()
+    with pytest.raises(SystemExit) as caught:  # results where results/records was meant
+        main([str(store.root), str(store.root.parent)])
+    assert caught.value.code == 2 and [path.name for path in store.root.parent.iterdir()] == [store.root.name]
 
 
-def test_a_failed_write_leaves_no_half_file_behind(
-    store: Store, records: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("key", "value", "why"),
+    [
+        ("slug", "../../elsewhere/x", "slug='../../elsewhere/x' makes no name of a folder below test/"),
+        ("slug", "two\nlines", "makes no name of a folder"),
+        ("slug", "_stale", "makes no name of a folder"),
+        ("run_id", "../" + "0" * 61, "run_id begins with '../000000000', not with 12 hexadecimal digits"),
+    ],
+)
+def test_a_record_cannot_say_where_it_is_written(
+    key: str, value: str, why: str, store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = store.get("test") | {key: value}
+    run = RunFolder(store.folders["test"], frozenset(["record.json", "predictions.csv"]))
+    run.__dict__["record"] = record
+    before = sorted(tmp_path.rglob("*"))
+    kept = keep(run, tmp_path / "a" / "records")
+    assert kept.state == "refused" and why in kept.why and sorted(tmp_path.rglob("*")) == before
+
+
+def test_of_two_copies_the_one_that_tables_take_is_kept(
+    store: Store, records: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = store.folders["test"]
+    copy = first.with_name("a-copy-" + first.name)
+    shutil.copytree(first, copy)
+    for path, alarm in ((first, "of the first"), (copy, "of the copy")):
+        record = json.loads((path / "record.json").read_text())
+        (path / "record.json").write_text(json.dumps(record | {"alarms": [alarm]}))
+    frame = collect(store.root)
+    (used,) = frame[frame.phase == "test"].path
+    assert main([str(store.root), str(records)]) == 1
+    assert f"{copy}: not kept: the same run as {first}" in capsys.readouterr().err
+    assert (records / "test" / first.name / "record.json").read_bytes() == Path(used).read_bytes()
+
+
+def test_a_failed_write_is_named_and_leaves_no_half_file_behind(
+    store: Store, records: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     main([str(store.root), str(records)])
     before = snapshot(records)
@@ -201,9 +243,9 @@ def test_a_failed_write_leaves_no_half_file_behind(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.replace", full)
-    with pytest.raises(OSError, match="No space"):
-        main([str(store.root), str(records), "--replace"])
+    assert main([str(store.root), str(records), "--replace"]) == 2
     assert snapshot(records) == before
+    assert f"error: cannot write {records}: No space left on device; after 4 of 5 runs" in capsys.readouterr().err
 
 
 # csv.writer leaves a lone \r unquoted, in the file that a run writes as well
