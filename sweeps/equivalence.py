@@ -27,7 +27,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from results.equivalent import FILE, Equivalent, EquivalentError, Evidence, add
+from results.command import run as run_command
+from results.equivalent import FILE, Equivalent, EquivalentError, Evidence, add, read
 from sweeps.provenance import PACKAGES, ROOT, fingerprint
 
 STEPS = 20
@@ -136,7 +137,7 @@ def code_of(version: str, target: Path) -> Path:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
-        prog="python -m sweeps.equivalence", description="Compares two versions of the code."
+        prog="python -m sweeps.equivalence", description="Compares two versions of the code.", allow_abbrev=False
     )
     parser.add_argument("a", metavar="A", help="folder of code, or a commit")
     parser.add_argument("b", metavar="B", help="folder of code, or a commit")
@@ -144,6 +145,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--file", type=Path, default=FILE, help="where to write it (default: results/equivalent.json)")
     parser.add_argument("--overrides", nargs="+", default=[], metavar="KEY=VALUE", help="more for the tiny chain")
     options = parser.parse_args(arguments)
+    if options.what and not options.what.strip():
+        parser.error("--what is empty: say what differs between the two, or leave it out")
     with tempfile.TemporaryDirectory(prefix="equivalence-") as scratch:
         try:
             return _check(options, Path(scratch))
@@ -159,6 +162,8 @@ def _check(options: argparse.Namespace, scratch: Path) -> int:
     if a == b:
         print("the same fingerprint: nothing to compare")
         return 0
+    if options.what:
+        _check_file(options.file)
     sides = [compute(code, scratch / side, options.overrides) for code, side in zip(codes, "ab", strict=True)]
     found = differences(*sides)
     if found:
@@ -174,10 +179,19 @@ def _check(options: argparse.Namespace, scratch: Path) -> int:
     return 0
 
 
+def _check_file(path: Path) -> None:
+    """Whether an entry could be written, asked before minutes of computing. Raises EquivalentError or OSError."""
+    if path.exists():
+        read(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=path.parent):
+        pass
+
+
 def _commit() -> str:
     done = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
     return done.stdout.strip() if done.returncode == 0 else ""
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command(main))

@@ -7,6 +7,7 @@ import math
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -119,6 +120,32 @@ def test_the_entry_is_written_only_for_equal_numbers(
     assert main([*arguments, "--what", "x", "--file", str(file)]) == 0 and read(file) == [entry]
     assert main([arguments[0], arguments[0]]) == 0
     assert main([arguments[0], str(tmp_path)]) == 2
+
+
+@pytest.mark.parametrize(
+    ("content", "what", "said"),
+    [("{", "x", "cannot be read"), ("[]", " ", "--what is empty"), ("a folder", "x", "cannot be read")],
+)
+def test_what_could_not_be_written_is_said_before_anything_is_computed(
+    content: str, what: str, said: str, tmp_path: Path, monkeypatch: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    codes = [tmp_path / name for name in "ab"]
+    for code in codes:
+        (code / "sweeps").mkdir(parents=True)
+        (code / "sweeps" / "run.py").touch()
+        (code / "hcml").mkdir()
+        (code / "hcml" / "a.py").write_text(f"x = {code.name!r}\n")
+    file = tmp_path / "equivalent.json"
+    if content == "a folder":
+        file.mkdir()
+    else:
+        file.write_text(content)
+    monkeypatch.setattr(equivalence, "compute", lambda *_: pytest.fail("it was computed first"))
+    try:
+        code = main([*map(str, codes), "--what", what, "--file", str(file)])
+    except SystemExit as caught:
+        code = int(str(caught.code))
+    assert code == 2 and said in capsys.readouterr().err
 
 
 @pytest.mark.integration
