@@ -8,7 +8,7 @@ import re
 from results.render.words import notes_of, sources_of
 from results.table import Table
 
-_SPECIAL = re.compile(r"[\\|`*<>&]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|~(?=~)|(?<=\])\(")
+_SPECIAL = re.compile(r"[\\|`*<>&$]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|~(?=~)|(?<=\])\(")
 
 
 def escape(text: str) -> str:

@@ -59,6 +59,7 @@ def test_no_cell_breaks_the_grid(cells: list[str]) -> None:
         ("<i>", "\\<i\\>"),
         ("back\\|", "back\\\\\\|"),
         ("[a](b)", "[a]\\(b)"),
+        ("$x$", "\\$x\\$"),  # GitHub sets it as mathematics
         ("45.8 [41.3, 50.4]", "45.8 [41.3, 50.4]"),
         ("50.0 ± 0.1 (n=2)", "50.0 ± 0.1 (n=2)"),
     ],
@@ -67,13 +68,29 @@ def test_escape(text: str, shown: str) -> None:
     assert escape(text) == shown
 
 
-@given(cells=st.lists(st.text(st.characters(exclude_characters="\r\n\0", exclude_categories=["Cs"])), min_size=1))
-def test_csv_gives_the_cells_back(cells: list[str]) -> None:
+@given(cells=st.lists(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])), min_size=1))
+def test_csv_gives_the_cells_back_each_on_one_line(cells: list[str]) -> None:
     table = table_of(cells)
-    found = list(csv.reader(io.StringIO(csv_text(table))))
+    text = csv_text(table)
+    assert text.count("\n") == len(cells) + 1 and "\r" not in text
+    found = list(csv.reader(io.StringIO(text)))
     assert found[0] == ["name", "top-1", "runs"]
-    assert [row[:2] for row in found[1:]] == table.texts()
+    wanted = [[" ".join(name.split()), figure] for name, figure in table.texts()]
+    assert [[row[0].removeprefix("'") if row[0][1:2] in set("=+-@") else row[0], row[1]] for row in found[1:]] == wanted
     assert [row[2] for row in found[1:]] == sources_of(table)
+
+
+@pytest.mark.parametrize("name", ["=1+1", "+cmd|' /C calc'!A0", "-2+3", "@sum(a1)", " =1", "\t=1", "\r=1"])
+def test_no_name_is_a_formula_in_a_spreadsheet(name: str) -> None:
+    row = Row(
+        (label(name), Cell("+0.4 [-3.3, +4.1]", "measured", runs=("r",)), Cell("-", "not applicable"), label("-"))
+    )
+    columns = (Column("name", "label"), Column(name), Column("top-1"), Column("other", "label"))
+    table = Table("t", "T", "C", columns, (row,), names=(("r", name),))
+    head, cells = csv.reader(io.StringIO(csv_text(table)))
+    plain = f"'{name.strip()}"
+    assert (head[1], cells[0], cells[4]) == (plain, plain, plain)
+    assert cells[1:4] == ["+0.4 [-3.3, +4.1]", "-", "-"]
 
 
 def test_markdown_has_title_caption_notes_and_runs() -> None:
