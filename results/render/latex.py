@@ -1,10 +1,12 @@
-"""Tables as LaTeX: booktabs, the best of each column in bold, notes below. Needs the packages booktabs and graphicx."""
+"""Tables as LaTeX: booktabs, the best of each column in bold, notes below. Needs the packages booktabs, graphicx and,
+for wide tables, rotating."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 
+from results.render.layout import layout
 from results.render.words import notes_of
 from results.table import Cell, Row, Table
 
@@ -48,26 +50,38 @@ def _code_point(found: re.Match[str]) -> str:
 
 
 def latex(table: Table) -> str:
-    """A `table` environment, no wider than the text; blocks of rows that are not comparable are set apart by a rule."""
-    columns = "".join("l" if column.kind == "label" else "r" for column in table.columns)
+    """A `table` environment (a `sidewaystable` where it is wide), no wider than the text; blocks of rows that are not
+    comparable are set apart by a rule."""
+    notes = notes_of(table)
+    plan = layout(table, len(notes))
+    grid, place = plan.table, "sidewaystable" if plan.turned else "table"
+    columns = "".join("l" if column.kind == "label" else "r" for column in grid.columns)
+    stop = "" if table.title.endswith((".", "?", "!")) else "."
+    caption = " ".join(filter(None, (f"{table.title}{stop}", table.caption, plan.shared)))
+    below = [_NOTES, *(rf"{escape(note)}\par" for note in (*notes, *plan.sources))] if notes or plan.sources else []
+    end = [rf"\end{{{place}}}", ""]
     lines = [
-        r"\begin{table}[htbp]",
+        rf"\begin{{{place}}}[htbp]",
         r"\centering",
-        rf"\caption{{{escape(table.title)}. {escape(table.caption)}}}",
+        rf"\caption{{{escape(caption)}}}",
         rf"\label{{tab:{table.name}}}",
-        r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
+        _HEIGHT if plan.high else _WIDTH,
         rf"\begin{{tabular}}{{{columns}}}",
         r"\toprule",
-        " & ".join(escape(column.name) for column in table.columns) + r" \\",
+        " & ".join(escape(column.name) for column in grid.columns) + r" \\",
         r"\midrule",
-        *_body(table.rows),
+        *_body(grid.rows),
         r"\bottomrule",
         r"\end{tabular}}",
     ]
-    notes = notes_of(table)
-    if notes:
-        lines += [r"\par\smallskip\raggedright\footnotesize", *(rf"{escape(note)}\par" for note in notes)]
-    return "\n".join([*lines, r"\end{table}", ""])
+    if plan.notes_behind and below:  # in a group of their own: what follows keeps its font
+        return "\n".join([*lines, *end[:1], "{" + below[0], *below[1:], "}", ""])
+    return "\n".join([*lines, *below, *end])
+
+
+_WIDTH = r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%"
+_HEIGHT = r"\resizebox*{!}{0.75\textheight}{%"
+_NOTES = r"\par\smallskip\raggedright\footnotesize"
 
 
 def _body(rows: Sequence[Row]) -> list[str]:
@@ -98,6 +112,7 @@ def document(tables: Sequence[Table]) -> str:
         r"\usepackage[margin=2cm]{geometry}",
         r"\usepackage{booktabs}",
         r"\usepackage{graphicx}",
+        r"\usepackage{rotating}",
         r"\usepackage{textcomp}",
         r"\begin{document}",
     ]
