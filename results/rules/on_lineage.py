@@ -103,6 +103,17 @@ def same_data_as_ancestors(run: RunFolder, runs: Runs, *, train: list[str], test
 
 
 @check
+def same_network_as_parent(run: RunFolder, runs: Runs, *, keys: list[str]) -> Iterator[str]:
+    """What is measured is the network that was trained: the configurations agree under `keys` (dotted)."""
+    record = run.record or {}
+    parent = record["lineage_configs"].get(record["parent"]) or {}
+    for key in keys:
+        mine, theirs = dig(record["config"], key), dig(parent, key)
+        if parent and mine != theirs:
+            yield f"config.{key} is {mine!r}, but {theirs!r} in its {parent.get('phase')} run {record['parent'][:12]}"
+
+
+@check
 def tested_weights_trained_on(run: RunFolder, runs: Runs) -> Iterator[str]:
     """A test reports the training videos of the weights that it tests."""
     record = run.record or {}

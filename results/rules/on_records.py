@@ -74,6 +74,17 @@ def matches(run: RunFolder, runs: Runs, *, keys: list[str], pattern: str) -> Ite
 
 
 @check
+def agree(run: RunFolder, runs: Runs, *, same: dict[str, list[str]]) -> Iterator[str]:
+    """`same`: key (dotted) -> those that say the same thing; what is not there says nothing."""
+    for key, others in same.items():
+        value = dig(run.record, key)
+        for other in others:
+            found = dig(run.record, other)
+            if None not in (value, found) and value != found:
+                yield f"{key} is {value!r}, but {other} is {found!r}"
+
+
+@check
 def is_false(run: RunFolder, runs: Runs, *, key: str, why: str) -> Iterator[str]:
     value = dig(run.record, key)
     if value is not False:
@@ -232,3 +243,19 @@ def groups_add_up(run: RunFolder, runs: Runs, *, metric: str, slack: float) -> I
     mean = sum(count * value for count, value in zip(counts, values, strict=True)) / sum(counts)
     if abs(mean - found) > slack:
         yield f"{metric} is {found:.6g}, but its groups add up to {mean:.6g} over {read} videos"
+
+
+@check
+def chance_adds_up(run: RunFolder, runs: Runs, *, slack: float) -> Iterator[str]:
+    """Guessing over all videos is the mean of guessing in the groups, weighted by their videos."""
+    record = run.record or {}
+    chance, groups = record["chance"], record["groups"]
+    counts = {name: group.get("videos") for name, group in groups.items()}
+    if chance is None or set(counts) != set(record["group_chance"]) or None in counts.values():
+        return
+    total = record["data"]["videos"]["test"]
+    if not total or None in record["group_chance"].values() or sum(counts.values()) != total:
+        return  # videos without a group: nothing follows
+    mean = sum(counts[name] * value for name, value in record["group_chance"].items()) / total
+    if abs(mean - chance) > slack:
+        yield f"chance is {chance:.6g}, but that of its groups adds up to {mean:.6g}"

@@ -94,6 +94,12 @@ def parent_of_a_test(store: Store) -> None:
     store.change("test", f"lineage_configs/{run_id}/phase", "probe")
 
 
+def top5_of_groups(store: Store) -> None:
+    store.change("test", "metrics/top5", 90.1)
+    for tier in store.get("test")["groups"]:
+        store.change("test", f"groups/{tier}/top5", 90.0)
+
+
 def other_labels(store: Store) -> None:
     content = rows_of()
     content[1][0] = "w000"
@@ -167,6 +173,7 @@ FAULTS: dict[str, list[Plant]] = {
     "manifest-hash": [changed("test", "data/manifest_sha256/test", "a" * 63)],
     "manifest-frozen": [changed("finetune", "data/manifest_sha256/train", "e" * 64)],
     "manifest-of-lineage": [other_manifest("pretrain")],
+    "data-as-configured": [changed("test", "data/version", "v2"), changed("finetune", "data/benchmark", "sthv1")],
     "trained-videos": [changed("test", "data/manifest_sha256/train", "e" * 64)],
     "replaced-videos": [changed("finetune", "unreadable/train", 5)],
     "coverage": [changed("test", "unreadable/test", 2), changed("test", "data/expected/test", 50)],
@@ -187,6 +194,11 @@ FAULTS: dict[str, list[Plant]] = {
         changed("finetune", "finished", "2026-11-23T23:00:00Z"),
     ],
     "code-of-lineage": [other_code],
+    "network-of-lineage": [
+        changed("test", "config/model/levels", 3),
+        changed("probe", "config/model/motion/dim", 64),
+        changed("retrieval", "config/model/backbone/name", "resnet50"),
+    ],
     "journal-whole": [
         journal(line(10), line(20), '{"step": 3'),
         text("pretrain", "metrics.jsonl", line(10) + "\n" + line(20)),
@@ -226,6 +238,11 @@ FAULTS: dict[str, list[Plant]] = {
         text("test", "predictions.csv", csv_text(rows_of(correct=24))),
     ],
     "groups-top1": [changed("test", "metrics/top1", 50.1), changed("probe", "groups/order/top1", 60.0)],
+    "groups-top5": [top5_of_groups],
+    "groups-chance": [
+        changed("test", "chance", 25.1),
+        changed("probe", "group_chance/order", 30.0),
+    ],
     "groups-r1": [changed("retrieval", "metrics/r1", 50.1)],
     "labels": [other_labels],
 }
