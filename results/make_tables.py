@@ -83,7 +83,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not printed:
         print(
             f"no finished run below {', '.join(map(str, roots))}: make one with "
-            "`python sweeps/run.py -m backbone=r50,r101 levels=1,2,3`, or name its folder with --runs DIR",
+            "`python sweeps/run.py -m backbone=r50,r101 levels=1,2,3`, or name its folder with --runs DIR "
+            "(the committed records: --runs results/records)",
             file=sys.stderr,
         )
         return 1
@@ -102,6 +103,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             path = Path(options.report or out / REPORT)
             write_text(path, _report(tables, frame, references))
             print(f"report: {path}")
+        if _replaces_committed(roots, out):
+            print(
+                f"note: {out} held the tables of results/records, which `--check` expects there: "
+                "--runs results/records --report makes them again, --out DIR puts yours elsewhere",
+                file=sys.stderr,
+            )
     except BrokenPipeError:
         raise
     except OSError as error:
@@ -112,6 +119,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         return 2
     return 0
+
+
+def _replaces_committed(roots: Sequence[str], out: Path) -> bool:
+    """Whether tables of other runs were written over those that are committed."""
+    records = {Path(root).resolve() for root in COMMITTED["runs"]}
+    return out.resolve() == Path(str(COMMITTED["out"])) and {Path(root).resolve() for root in roots} != records
 
 
 def _command(options: argparse.Namespace) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from results.collect import collect
-from results.make_tables import main, make_tables
+from results.make_tables import COMMITTED, main, make_tables
 from results.reference import load
 from results.tables import all_tables
 
@@ -137,6 +137,20 @@ def test_places_that_cannot_be_written_are_named(grid: Path, capsys: pytest.Capt
     assert f"error: cannot write {grid / 'file'}: File exists; name another place" in capsys.readouterr().err
     assert main([*runs, "--out", str(grid / "tables"), "--report", str(grid)]) == 2
     assert f"error: cannot write {grid}: Is a directory" in capsys.readouterr().err
+
+
+def test_tables_over_the_committed_ones_are_said(grid: Path, monkeypatch: Any, capsys: Any) -> None:
+    monkeypatch.setitem(COMMITTED, "out", str(grid / "tables"))
+    monkeypatch.setitem(COMMITTED, "runs", [str(grid / "records")])
+    (grid / "records").symlink_to(grid / "runs")
+    out = ["--out", str(grid / "tables")]
+    assert main(["--runs", str(grid / "runs"), *out]) == 0
+    assert capsys.readouterr().err == ""  # the same folder by another name
+    (grid / "records").unlink()
+    assert main(["--runs", str(grid / "runs"), "--out", str(grid / "mine")]) == 0
+    assert capsys.readouterr().err == ""
+    assert main(["--runs", str(grid / "runs"), *out]) == 0
+    assert f"note: {grid / 'tables'} held the tables of results/records" in capsys.readouterr().err
 
 
 def test_options_are_taken_whole(grid: Path, capsys: pytest.CaptureFixture[str]) -> None:
