@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -103,7 +104,7 @@ def _rule(plain: Any, index: int, problems: list[str]) -> Rule | None:
     parameters = plain.get("with", {})
     if not isinstance(parameters, Mapping):
         say("with must be a mapping of parameters")
-    elif plain.get("check") not in _CHECKS:
+    elif not isinstance(plain.get("check"), str) or plain["check"] not in _CHECKS:
         say(f"there is no check {plain.get('check')!r}; there are {', '.join(sorted(_CHECKS))}")
     else:
         _check_parameters(_CHECKS[plain["check"]], parameters, say)
@@ -146,4 +147,6 @@ def _is_kind(value: Any, kind: str) -> bool:
         return isinstance(value, list) and all(isinstance(item, str) for item in value)
     if kind == "dict[str, list[str]]":
         return isinstance(value, dict) and all(_is_kind(item, "list[str]") for item in value.values())
+    if isinstance(value, float) and not math.isfinite(value):
+        return False  # nothing is less or more than nan: a rule with it would never be broken
     return isinstance(value, _KINDS[kind]) and (kind == "bool" or not isinstance(value, bool))

@@ -68,6 +68,8 @@ def matches(run: RunFolder, runs: Runs, *, keys: list[str], pattern: str) -> Ite
     """Texts under keys (dotted; a list's are looked at one by one) must match all of `pattern`; null is left out."""
     for key in keys:
         value = dig(run.record, key)
+        if key.partition(".")[0] not in (run.record or {}):
+            yield f"the rule asks for {key}, and no record has such a field: its name is misspelt in the rules file"
         for text in value if isinstance(value, list) else [value]:
             if text is not None and not (isinstance(text, str) and re.fullmatch(pattern, text)):
                 yield f"{key} is {text!r}, which is not of the form {pattern}"

@@ -105,6 +105,8 @@ GOOD = {"id": "a", "text": "b", "level": "error", "check": "there", "with": {"fi
         ([GOOD | {"level": "fatal"}], "level='fatal'"),
         ([GOOD | {"levle": "error"}], "unknown key levle"),
         ([GOOD | {"check": "__import__"}], "there is no check '__import__'"),
+        ([GOOD | {"check": ["matches"]}], "there is no check ['matches']"),
+        ([GOOD | {"check": "covered", "with": {"share": float("nan")}}], "share=nan is no float"),
         ([GOOD | {"phases": ["train"]}], "phases=['train']"),
         ([GOOD | {"needs": "record"}], "needs='record'"),
         ([GOOD | {"with": {}}], "needs the parameter file"),
@@ -118,11 +120,19 @@ GOOD = {"id": "a", "text": "b", "level": "error", "check": "there", "with": {"fi
 )
 def test_a_bad_rules_file_is_refused_with_its_reasons(tmp_path: Path, rules: Any, problem: str) -> None:
     path = tmp_path / "rules.yaml"
-    path.write_text(rules if isinstance(rules, str) else json.dumps({"rules": rules}))
+    path.write_text(rules if isinstance(rules, str) else json.dumps({"rules": rules}).replace("NaN", ".nan"))
     with pytest.raises(RuleError, match=r"rules\.yaml") as caught:
         load_rules(path)
     assert problem in str(caught.value)
     assert main([str(tmp_path), "--rules", str(path)]) == 2
+
+
+def test_a_rule_with_a_misspelt_field_does_not_pass(store: Store, tmp_path: Path, capsys: Any) -> None:
+    path = tmp_path / "rules.yaml"
+    rule = {"id": "a", "text": "t", "level": "error", "check": "matches"}
+    path.write_text(json.dumps({"rules": [rule | {"with": {"keys": ["profle"], "pattern": ".*"}}]}))
+    assert main([str(store.root), "--rules", str(path)]) == 1
+    assert "the rule asks for profle, and no record has such a field" in capsys.readouterr().out
 
 
 def test_all_problems_of_a_rules_file_are_named_at_once(tmp_path: Path) -> None:
