@@ -38,7 +38,7 @@ def png(path: Path) -> None:
 def draw(folder: Path) -> None:
     (folder / "pictures").mkdir()
     png(folder / "pictures" / "a.png")
-    images = [{"name": "true displacement", "file": "a.png", "note": HOSTILE}]
+    images = [{"name": "true displacement", "file": "a.png", "note": HOSTILE}] * 4
     video = {"video_id": "v", "group": "direction", "class": HOSTILE, "images": images}
     video |= {"end_point_error": 0.5, "reconstruction_ratio": None}
     content = {"run_id": "r", "levels": 1, "videos": [video], "wheel": "a.png", "scale": "4 px"}

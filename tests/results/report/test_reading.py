@@ -127,6 +127,27 @@ def test_everything_can_be_read_in_both_schemes(visit: Any, scheme: str) -> None
         assert contrast(page, f"main {selector}") >= 4.5, selector
 
 
+@pytest.mark.parametrize("width", [390, 1400])
+def test_what_stands_behind_a_cell_fits_its_dialog(visit: Any, width: int) -> None:
+    page = visit(viewport={"width": width, "height": 900})
+    row = page.locator(f"{GRID} tbody tr", has_text="progressive").first
+    row.locator("button.open", has_text="[").first.click()
+    page.evaluate("document.querySelectorAll('dialog details').forEach((box) => { box.open = true; })")
+    out = page.evaluate(
+        """() => { const panel = document.querySelector("#panel-body"), edge = panel.getBoundingClientRect().right;
+        return [panel.scrollWidth - panel.clientWidth,
+          [...panel.querySelectorAll("*")].filter((node) => node.getBoundingClientRect().right > edge + 1).length]; }"""
+    )
+    assert out == [0, 0]
+
+
+def test_pictures_are_seen_whole_on_a_small_screen(visit: Any) -> None:
+    page = visit(viewport={"width": 390, "height": 900})
+    strips = "[...document.querySelectorAll('details[open] .strip')]"
+    assert page.evaluate(f"{strips}.length") > 0
+    assert page.evaluate(f"{strips}.filter((strip) => strip.scrollWidth > strip.clientWidth).length") == 0
+
+
 def test_on_paper_nothing_is_cut_or_pale(visit: Any) -> None:
     page = visit(viewport={"width": 1000, "height": 700}, color_scheme="dark")
     page.emulate_media(media="print")
