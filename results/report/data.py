@@ -145,11 +145,16 @@ def _cell(table: Table, row: int, column: int, cell: Cell) -> dict[str, Any]:
 
 
 def _baseline(table: Table, row: int, column: int) -> str:
-    """The labels of the row that a difference is to; '' where no row of the block says that it is the baseline."""
+    """The labels of the row that a difference is to: of its block's baselines, the one whose runs are behind it."""
+    block, runs = table.rows[row].block, set(table.rows[row].cells[column].runs)
     base = next(
-        (other for other in table.rows
-         if other.block == table.rows[row].block and other.cells[column].text == "baseline"), None
-    )  # fmt: skip
+        (
+            other
+            for other in table.rows
+            if other.block == block and other.cells[column].text == "baseline" and runs & set(other.runs)
+        ),
+        None,
+    )
     if base is None:
         return ""
     labels = [(column.name, cell.text) for column, cell in zip(table.columns, base.cells, strict=True)
