@@ -5,12 +5,12 @@ Arms are paired only where they differ in what the question names and in nothing
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from results.ablation_tables import difference_cell
 from results.cells import accuracy
+from results.grouping import IDENTITY as NAMES
 from results.grouping import Arm
 from results.predictions import right_answers
 from results.runs import Runs
@@ -29,7 +29,7 @@ QUESTIONS = {
 """What is asked -> what is compared with what."""
 LEVELS, ALIKE, EQUAL, MOTION, TEMPORAL = QUESTIONS
 COLUMNS = (
-    *(Column(name, "label") for name in ("question", "backbone", "levels", "with", "against")),
+    *(Column(name, "label") for name in ("question", "benchmark", "backbone", "levels", "with", "against")),
     Column("difference", unit="points"),
     Column("shown", "label"),
     *(Column(name, unit="%") for name in ("top-1", "top-1 of the other")),
@@ -42,8 +42,10 @@ def findings_table(runs: Runs) -> Table | None:
     """The pairs that there are; None without one."""
     arms = runs.arms("test")
     pairs = sorted(_pairs(arms), key=_order) if arms else []
-    looks = Counter(map(_look, pairs))
-    rows = [_row(pair, looks[_look(pair)] > 1) for pair in pairs]
+    alike: dict[tuple[str, ...], list[Pair]] = {}
+    for pair in pairs:
+        alike.setdefault(_look(pair), []).append(pair)
+    rows = [_row(pair, alike[_look(pair)]) for pair in pairs]
     caption = (
         "Top-1 in per cent of the test videos. Difference in points, seed paired with seed; in brackets its 95 % "
         "interval, Student's t over independent pretrainings. `higher` and `lower`: the interval leaves 0 out; "
@@ -68,16 +70,17 @@ def sentences(table: Table | None) -> list[tuple[str, str, list[Said]]]:
     if table is None:
         return []
     names = {name: place for place, name in enumerate(table.header)}
-    several = len({row.cells[names["backbone"]].text for row in table.rows}) > 1
+    several = [
+        name for name in ("benchmark", "backbone") if len({row.cells[names[name]].text for row in table.rows}) > 1
+    ]
     found: dict[str, list[tuple[list[str], Said]]] = {}
     for number, row in enumerate(table.rows):
         text = {name: row.cells[place].text for name, place in names.items()}
-        place = ", ".join(
-            [text["backbone"]] * several + ([f"levels {text['levels']}"] if text["levels"] != "0" else [])
-        )
-        full = [text["backbone"], f"levels {text['levels']}", text["with"]]
+        what = f"levels {text['levels']}" if text["levels"] != "0" else text["with"]
+        place = ", ".join([*(text[name] for name in several), what])
+        full = [*(text[name] for name in several), f"levels {text['levels']}", text["with"]]
         cell = f"{NAME}-{number}-{names['difference']}"
-        said = Said(place or text["with"], text["shown"], text["difference"], cell)
+        said = Said(place, text["shown"], text["difference"], cell)
         found.setdefault(text["question"], []).append((full, said))
     return [(question, QUESTIONS[question], _told(items)) for question, items in found.items()]
 
@@ -104,6 +107,11 @@ class _Known:
     @property
     def levels(self) -> int:
         return int(self.arm["levels"])
+
+    @property
+    def moving(self) -> bool:
+        """Whether it has motion levels that see motion."""
+        return self.levels > 0 and self.arm["motion_input"] != "static"
 
     @property
     def pretrained(self) -> bool:
@@ -147,11 +155,11 @@ def _equal(ours: _Known, other: _Known) -> tuple[str, str] | None:
 
 
 RULES = (
-    _Rule(LEVELS, lambda arm: arm.levels > 0 and arm.scratch, lambda arm: arm.levels == 0 and arm.scratch,
+    _Rule(LEVELS, lambda arm: arm.moving and arm.scratch, lambda arm: arm.levels == 0 and arm.scratch,
           ("model.levels",), ("base",), lambda ours, other: ("motion levels", "the plain backbone")),
-    _Rule(ALIKE, lambda arm: arm.pretrained, lambda arm: arm.levels > 0 and arm.scratch,
+    _Rule(ALIKE, lambda arm: arm.moving and arm.pretrained, lambda arm: arm.levels > 0 and arm.scratch,
           (), ("base", "motion"), _steps),
-    _Rule(EQUAL, lambda arm: arm.pretrained, lambda arm: arm.levels > 0 and arm.scratch,
+    _Rule(EQUAL, lambda arm: arm.moving and arm.pretrained, lambda arm: arm.levels > 0 and arm.scratch,
           ("length.steps",), ("base", "motion"), _equal),
     _Rule(MOTION, lambda arm: arm.arm["motion_input"] == "video", lambda arm: arm.arm["motion_input"] == "static",
           ("model.motion.input",), ("base", "motion", "pretraining"), lambda ours, other: ("video", "static input")),
@@ -177,29 +185,35 @@ def _pairs(arms: Sequence[Arm]) -> Iterator[Pair]:
 def _look(pair: Pair) -> tuple[str, ...]:
     """What a row says of itself."""
     question, with_it, against, ours, _ = pair
-    return question, str(ours["backbone"]), str(ours["levels"]), with_it, against
+    first = ours.first
+    return question, str(first["benchmark"]), str(ours["backbone"]), str(ours["levels"]), with_it, against
 
 
 def _order(pair: Pair) -> tuple[object, ...]:
-    question, backbone, _, with_it, against = _look(pair)
+    question, benchmark, backbone, _, with_it, against = _look(pair)
     ours, other = pair[3:]
-    return list(QUESTIONS).index(question), backbone, int(ours["levels"]), with_it, against, _apart(ours), _apart(other)
+    place = list(QUESTIONS).index(question), benchmark, backbone, int(ours["levels"])
+    return *place, with_it, against, sorted(_settings(ours).items()), sorted(_settings(other).items())
 
 
-def _apart(arm: Arm) -> str:
-    """What sets an arm apart from others that look the same."""
-    axes = [f"{name.replace('_', ' ')} {arm[name]}" for name in ("temporal", "motion_input", "fusion_init")]
-    return "; ".join([*axes, *filter(None, [arm.note])])
+def _settings(arm: Arm) -> dict[str, str]:
+    """What may set an arm apart from another one that looks the same."""
+    axes = {name.replace("_", " "): str(arm[name]) for name in ("temporal", "motion_input", "prime", "fusion_init")}
+    return axes | {NAMES.get(name, name): value[:40] for name, value in arm.apart}
 
 
-def _row(pair: Pair, ambiguous: bool) -> Row:
-    question, with_it, against, ours, other = pair
-    cell = difference_cell(ours, ((against,), other), right_answers)
+def _row(pair: Pair, alike: Sequence[Pair]) -> Row:
+    """alike: the pairs that look the same, itself among them; what they differ in is said then."""
+    *_, ours, other = pair
+    cell = difference_cell(ours, ((pair[2],), other), right_answers)
     top1 = [accuracy(arm, "metric.top1", "videos") for arm in (ours, other)]
     names = list(_look(pair))
-    if ambiguous:
-        names[3:] = [f"{with_it}: {_apart(ours)}", f"{against}: {_apart(other)}"]
-    return Row((*map(label, names), cell, label(_shown(cell)), *top1), question)
+    for place, column in ((4, 3), (5, 4)):
+        found = [_settings(one[column]) for one in alike]  # type: ignore[arg-type]
+        own = _settings(pair[column])  # type: ignore[arg-type]
+        keys = [key for key in own if len({one.get(key, "") for one in found}) > 1]
+        names[place] = ", ".join([names[place], *(f"{key} {own[key] or '-'}" for key in keys)])
+    return Row((*map(label, names), cell, label(_shown(cell)), *top1), pair[0])
 
 
 def _shown(cell: Cell) -> str:

@@ -42,8 +42,8 @@ def test_pretraining_is_judged_at_the_same_fine_tuning_and_at_as_many_steps(make
         (ALIKE, "levels 2"): ("higher", "+25.0 [+25.0, +25.0]"),
         (EQUAL, "levels 2"): ("lower", "-8.3 [-15.5, -1.2]"),
     }
-    assert [row.cells[3].text for row in table.rows] == ["motion levels", *["pretrained, 400 + 320 steps"] * 2]
-    assert [row.cells[4].text for row in table.rows][1:] == ["unpretrained, 320 steps", "unpretrained, 720 steps"]
+    assert [row.cells[4].text for row in table.rows] == ["motion levels", *["pretrained, 400 + 320 steps"] * 2]
+    assert [row.cells[5].text for row in table.rows][1:] == ["unpretrained, 320 steps", "unpretrained, 720 steps"]
 
 
 def test_controls_and_what_is_not_shown(make: Any, tmp_path: Path) -> None:
@@ -58,6 +58,13 @@ def test_controls_and_what_is_not_shown(make: Any, tmp_path: Path) -> None:
         (MOTION, "levels 2"): "higher",
         (TEMPORAL, "temporal shift"): "no difference shown",
     }
+
+
+def test_static_levels_are_no_motion_levels(make: Any, tmp_path: Path) -> None:
+    chains = [*arm(make, (96, 120, 144), levels=0, pretraining="none")]
+    chains += arm(make, (240, 264, 288), pretraining="none", motion_input="static")
+    make.save(tmp_path, *chains)
+    assert findings_table(Runs(collect(tmp_path))) is None
 
 
 def test_one_seed_is_not_judged(make: Any, tmp_path: Path) -> None:
