@@ -14,10 +14,15 @@ import pandas as pd
 
 from results.flatten import flat
 from results.record import RecordError, read_record
+from results.report.reproduce import narrowed
 from results.table import Cell, Table
 
 POINTS = 150
 """A curve keeps at most so many of its points."""
+UNREADABLE = 100
+"""Ids of unreadable videos that are listed; they are counted in any case."""
+TRAINED = ("pretrain", "finetune")
+"""Phases that keep a journal; the others train no network."""
 NOT_CURVES = ("step", "epoch", "active_levels", "data_time", "step_time", "clips_per_second", "lr", "at_bound")
 
 
@@ -36,6 +41,9 @@ class RunDetails:
 class Details:
     runs: dict[str, RunDetails]
     """Run id -> details, of every run behind a cell and of its ancestors, in the order of their names."""
+
+    def behind(self, table: Table) -> list[RunDetails]:
+        return [self.runs[run] for row in table.rows for run in row.runs if run in self.runs]
 
 
 def read_details(frame: pd.DataFrame, tables: Sequence[Table]) -> Details:
@@ -57,7 +65,8 @@ def read_details(frame: pd.DataFrame, tables: Sequence[Table]) -> Details:
         except RecordError:  # it was there when it was collected
             continue
         folder = Path(paths[run_id]).parent
-        curves, trouble = read_curves(folder / "metrics.jsonl")
+        trains = record["phase"] in TRAINED
+        curves, trouble = read_curves(folder / "metrics.jsonl") if trains else ({}, "")
         found[run_id] = RunDetails(f"{record['slug']}-{run_id[:12]}", folder, record, curves, trouble)
     return Details(dict(sorted(found.items(), key=lambda item: (item[1].name, item[0]))))
 
@@ -83,7 +92,7 @@ def read_curves(path: Path) -> tuple[dict[str, list[tuple[float, float]]], str]:
         for name, value in values.items():
             number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
             if number and name not in NOT_CURVES:
-                found.setdefault(name, []).append((step, float(value)))
+                found.setdefault(name, []).append((step, float(f"{value:.6g}")))
     trouble = f"{damaged} damaged lines of {path.name} are left out" if damaged else ""
     return {name: thin(points) for name, points in sorted(found.items())}, trouble
 
@@ -130,7 +139,27 @@ def _cell(table: Table, row: int, column: int, cell: Cell) -> dict[str, Any]:
     for name, part in (("estimate", cell.estimate), ("comparison", cell.comparison), ("published", cell.published)):
         if part is not None:
             found[name] = asdict(part)
+    if cell.comparison and not cell.comparison.verdict and (base := _baseline(table, row, column)):
+        found["comparison"]["other"] = f"{base}; the same seeds"
     return found
+
+
+def _baseline(table: Table, row: int, column: int) -> str:
+    """The labels of the row that a difference is to: of its block's baselines, the one whose runs are behind it."""
+    block, runs = table.rows[row].block, set(table.rows[row].cells[column].runs)
+    base = next(
+        (
+            other
+            for other in table.rows
+            if other.block == block and other.cells[column].text == "baseline" and runs & set(other.runs)
+        ),
+        None,
+    )
+    if base is None:
+        return ""
+    labels = [(column.name, cell.text) for column, cell in zip(table.columns, base.cells, strict=True)
+              if column.kind == "label" and cell.text not in ("", "-")]  # fmt: skip
+    return ", ".join(f"{name} {text}" for name, text in labels)
 
 
 def _run(run: RunDetails) -> dict[str, Any]:
@@ -144,11 +173,13 @@ def _run(run: RunDetails) -> dict[str, Any]:
         "environment": flat(record["environment"]),
         "code": record["code"],
         "data": flat(record["data"]),
-        "unreadable": {"train": record["unreadable"]["train"], "test": record["unreadable"]["test"]},
+        "unreadable": record["unreadable"] | {"ids": record["unreadable"]["ids"][:UNREADABLE]},
         "metrics": record["metrics"],
+        "groups": flat(record["groups"]),
         "cost": record["cost"],
         "alarms": record["alarms"],
         "command": shlex.join(record["command"]),
+        "narrowed": narrowed(record),
         "started": record["started"],
         "finished": record["finished"],
         "curves": run.curves,

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import base64
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from results.report.data import Details, RunDetails
+from results.report.kinds import kinds
 
 MAX_BYTES = 400_000
 """A set larger than this is not embedded."""
@@ -37,20 +39,32 @@ class Section:
     wheel: str
     videos: list[Video]
     trouble: str
+    opened: bool = False
+    """The one to be seen first: the deepest that sees motion."""
 
 
 def picture_sections(details: Details) -> list[Section]:
     """One for each kind of pretraining run (the lowest seed of it), as far as somebody has drawn its pictures."""
-    chosen: dict[tuple[str, int, str], RunDetails] = {}
-    for run in details.runs.values():
-        if run.record["phase"] == "pretrain" and (run.folder / "pictures" / "pictures.json").is_file():
-            model = run.record["config"]["model"]
-            kind = (str(model["backbone"]["name"]), int(model["levels"]), str((model.get("motion") or {}).get("input")))
-            best = chosen.get(kind)
-            if best is None or (run.record["seed"], run.name) < (best.record["seed"], best.name):
-                chosen[kind] = run
-    return [_section(f"{name}, levels {levels}" + (", static input" if kind == "static" else ""), run)
-            for (name, levels, kind), run in sorted(chosen.items())]  # fmt: skip
+    drawn = [
+        run for run in details.runs.values()
+        if run.record["phase"] == "pretrain" and (run.folder / "pictures" / "pictures.json").is_file()
+    ]  # fmt: skip
+    names = kinds([run.record for run in drawn])
+    chosen: dict[str, RunDetails] = {}
+    for run in sorted(drawn, key=lambda run: (run.record["seed"], run.name)):
+        chosen.setdefault(names[run.record["run_id"]], run)
+    sections = [_section(name, run) for name, run in sorted(chosen.items())]
+    if sections:
+        best = max(
+            range(len(sections)), key=lambda place: (not sections[place].trouble, *_depth(chosen, sections[place]))
+        )
+        sections[best] = replace(sections[best], opened=True)
+    return sections
+
+
+def _depth(chosen: Mapping[str, RunDetails], section: Section) -> tuple[bool, int]:
+    model = chosen[section.title].record["config"]["model"]
+    return (model.get("motion") or {}).get("input") != "static", int(model["levels"])
 
 
 def _section(title: str, run: RunDetails) -> Section:

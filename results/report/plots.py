@@ -2,56 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil, floor
 
 from markupsafe import Markup
 
+from results.report.names import Names, apart
 from results.report.svg import dot, figure, line, n, text, ticks
 from results.table import Cell, Row, Table
 
-PANEL, STEP, LONGEST = 320.0, 22.0, 55
-"""Width of a plot and height of a row in px; letters of a name."""
+PANEL, STEP = 320.0, 22.0
+"""Width of a plot and height of a row in px."""
 TOP1, DIFFERENCE = "top-1", "difference"
-COMMON = ("benchmark", "profile", "kept apart by")
 
 
-def forest(table: Table) -> Markup:
+def forest(table: Table, chance: float | None = None, heads: bool = False) -> Markup:
     """Every row's top-1 and its difference to the baseline, with intervals, block by block; empty for a table that has
-    not both columns or fewer than two figures."""
+    not both columns or fewer than two figures.
+
+    chance: top-1 of guessing in per cent, if it is the same for all rows. heads: each block begins with its own name.
+    """
     if TOP1 not in table.header or DIFFERENCE not in table.header:
         return Markup("")
     place = table.header.index(TOP1)
     rows = [row for row in table.rows if row.kind == ""]
     if sum(row.cells[place].estimate is not None for row in rows) < 2:
         return Markup("")
-    left = _margin(table, rows)
+    names = Names(table, rows)
     ends = [end for row in rows if (bounds := _difference(table, row)) for end in bounds[1:]]
-    panels = [Panel(left, 0.0, 100.0)]
+    panels = [Panel(names.width, 0.0, 100.0)]
     if ends:  # whole tens, zero among them; one run of few seeds must not squeeze all others
         low, high = max(-100.0, 10.0 * floor(min([*ends, 0]) / 10)), min(100.0, 10.0 * ceil(max([*ends, 0]) / 10))
-        panels.append(Panel(left + PANEL + 40, low, high))
-    parts, y, last = [], 16.0, None
+        panels.append(Panel(names.width + PANEL + 40, low, high))
+    parts, y, last = names.head(20), 20.0 + STEP, None
     for row in rows:
         if row.block != last:
             y += 10 if last is not None else 0
-            if apart := _apart(table, row, rows):
-                parts.append(text(4, y + 4, apart, "plot-tick"))
+            if title := row.block if heads else apart(table, row, rows):
+                parts.append(text(4, y + 4, title, "plot-block"))
                 y += STEP
             last = row.block
-        name = _name(table, row)
-        parts.append(text(left - 10, y + 4, _short(name), "plot-label", "end"))
-        parts += _mark(panels[0], y, row.cells[place], _top1(row.cells[place]), name)
+        parts += names.row(row, y + 4)
+        parts += _mark(panels[0], y, row.cells[place], _top1(row.cells[place]), names.whole(row))
         if ends:
-            parts += _mark(panels[1], y, row.cells[table.header.index(DIFFERENCE)], _difference(table, row), name)
+            bounds = _difference(table, row)
+            parts += _mark(panels[1], y, row.cells[table.header.index(DIFFERENCE)], bounds, names.whole(row))
         y += STEP
-    grid = [line(panel.x(tick), 6, panel.x(tick), y - 8, "zero" if k and tick == 0 else "grid")
-            for k, panel in enumerate(panels) for tick in ticks(panel.low, panel.high)]  # fmt: skip
-    names = ("top-1 (% of test videos)", "difference to the baseline (points)")
-    for panel, name in zip(panels, names, strict=False):
+    grid = [line(panel.x(tick), 26, panel.x(tick), y - 8, "zero" if k and tick == 0 else "grid")
+            for k, panel in enumerate(panels) for tick in ticks(panel.low, panel.high, 6)]  # fmt: skip
+    if chance is not None:
+        grid += [line(panels[0].x(chance), 26, panels[0].x(chance), y - 8, "curve chance"),
+                 text(panels[0].x(chance), 20, f"chance {chance:g}", "plot-tick", "middle")]  # fmt: skip
+    axes = ("top-1 (% of test videos)", "difference (points)" if heads else "difference to the baseline (points)")
+    for panel, name in zip(panels, axes, strict=False):
         parts += [text(panel.x(tick), y + 8, f"{tick:g}", "plot-tick", "middle")
-                  for tick in ticks(panel.low, panel.high)]  # fmt: skip
+                  for tick in ticks(panel.low, panel.high, 6)]  # fmt: skip
         parts.append(text(panel.left + PANEL / 2, y + 26, name, "plot-tick", "middle"))
     title = f"{table.title}: top-1 and difference to the baseline, 95 % intervals"
     about = (
@@ -91,6 +96,11 @@ def _difference(table: Table, row: Row) -> Bounds | None:
 
 def _mark(panel: Panel, y: float, cell: Cell, bounds: Bounds | None, name: str) -> list[str]:
     if bounds is None:
+        if panel.low < 0 or panel.high < 100:  # beside the zero line, never on it
+            left = panel.x(0) > panel.left + PANEL / 2
+            return [
+                text(panel.x(0) + (-6 if left else 6), y + 4, cell.text, "plot-missing", "end" if left else "start")
+            ]
         return [text(panel.left + 4, y + 4, cell.text, "plot-missing")]
     mean, low, high = bounds
     source = cell.estimate.interval if cell.estimate else cell.comparison.interval if cell.comparison else None
@@ -103,22 +113,6 @@ def _mark(panel: Panel, y: float, cell: Cell, bounds: Bounds | None, name: str) 
     return [*parts, dot(panel.x(mean), y, "mean", f"{name}: {cell.text}")]
 
 
-def _apart(table: Table, row: Row, rows: Sequence[Row]) -> str:
-    """What the row's block has of its own, where there are several blocks."""
-    if len({other.block for other in rows}) < 2 or "kept apart by" not in table.header:
-        return ""
-    return row.cells[table.header.index("kept apart by")].text
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= LONGEST else name[: LONGEST - 1] + "…"
-
-
-def _margin(table: Table, rows: Sequence[Row]) -> float:
-    """Room for the longest name, at 12 px a letter of which is about 6.8 px wide."""
-    return 24 + 6.8 * max((len(_short(_name(table, row))) for row in rows), default=0)
-
-
 def heat_map(table: Table) -> Markup:
     """Top-1 by row and tier, the brighter the better; empty for a table without tiers."""
     header = table.header
@@ -127,19 +121,21 @@ def heat_map(table: Table) -> Markup:
     if table.name != "hierarchy_depth" or len(tiers) < 2:
         return Markup("")
     rows = [row for row in table.rows if any(row.cells[i].estimate for i in tiers)]
-    left, width, y, last = _margin(table, rows), 96.0, 24.0, None
-    parts = [text(left + k * width + width / 2, 14, header[i], "plot-label", "middle") for k, i in enumerate(tiers)]
+    names = Names(table, rows)
+    left, width, y, last = names.width, 96.0, 24.0, None
+    parts = names.head(14)
+    parts += [text(left + k * width + width / 2, 14, header[i], "plot-label", "middle") for k, i in enumerate(tiers)]
     for row in rows:
-        if row.block != last and (apart := _apart(table, row, rows)):
-            parts.append(text(4, y + 14, apart, "plot-tick"))
+        if row.block != last and (title := apart(table, row, rows)):
+            parts.append(text(4, y + 14, title, "plot-block"))
             y += STEP
         last = row.block
-        parts.append(text(left - 10, y + 18, _short(_name(table, row)), "plot-label", "end"))
-        parts += [_tile(left + k * width, y, width - 3, row.cells[i], f"{_name(table, row)}, {header[i]}")
+        parts += names.row(row, y + 18)
+        parts += [_tile(left + k * width, y, width - 3, row.cells[i], f"{names.whole(row)}, {header[i]}")
                   for k, i in enumerate(tiers)]  # fmt: skip
         y += 30
-    title = f"{table.title}: top-1 in per cent by tier"
-    return figure(left + width * len(tiers) + 10, y + 6, title, parts, "The deeper the colour, the higher the top-1.")
+    whole = f"{table.title}: top-1 in per cent by tier"
+    return figure(left + width * len(tiers) + 10, y + 6, whole, parts, "The deeper the colour, the higher the top-1.")
 
 
 def _tile(x: float, y: float, width: float, cell: Cell, name: str) -> str:
@@ -152,12 +148,3 @@ def _tile(x: float, y: float, width: float, cell: Cell, name: str) -> str:
         + text(x + width / 2, y + 18, f"{cell.estimate.mean:.1f}", f"heat-text-{int(step >= 6)}", "middle")
         + "</g>"
     )
-
-
-def _name(table: Table, row: Row) -> str:
-    parts = []
-    for column, cell in zip(table.columns, row.cells, strict=True):
-        if column.kind == "label" and column.name not in COMMON and cell.text not in ("", "-"):
-            plain = column.name in ("backbone", "pretraining", "objective", "curriculum", "negatives", "method")
-            parts.append(cell.text if plain else f"{column.name} {cell.text}")
-    return ", ".join(parts)

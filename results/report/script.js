@@ -73,12 +73,32 @@
     show();
   }
 
+  // --- columns in which all rows say the same
+  for (const button of document.querySelectorAll("button[data-columns]")) {
+    button.addEventListener("click", () => {
+      const brief = document.getElementById(`grid-${button.dataset.columns}`).classList.toggle("brief");
+      button.setAttribute("aria-pressed", String(!brief));
+    });
+  }
+
+  // --- the lines of one kind of run alone
+  for (const button of document.querySelectorAll("button[data-kind]")) {
+    const figure = button.closest("figure");
+    button.addEventListener("click", () => {
+      const alone = button.getAttribute("aria-pressed") !== "true";
+      for (const other of figure.querySelectorAll("button[data-kind]")) other.setAttribute("aria-pressed", String(alone && other === button));
+      for (const lines of figure.querySelectorAll("g.kind")) lines.classList.toggle("chosen", lines.dataset.kind === button.dataset.kind);
+      figure.classList.toggle("alone", alone);
+    });
+  }
+
   // --- what stands behind a cell
+  const shown = (value) => (value === null ? "not measured" : value === "" ? "(empty)" : String(value));
   const list = (pairs, marked = new Set()) => {
     const table = make("table");
     for (const [name, value] of pairs) {
       const row = table.insertRow();
-      row.append(make("th", name), make("td", value === null ? "not measured" : String(value)));
+      row.append(make("th", name), make("td", shown(value)));
       row.cells[0].scope = "row";
       if (marked.has(name)) row.className = "differs";
     }
@@ -91,9 +111,53 @@
     return box;
   };
   const entries = (object) => Object.entries(object).sort((a, b) => (a[0] < b[0] ? -1 : 1));
-  const differing = (runs) => {
-    const names = new Set(runs.flatMap((run) => Object.keys(run.config)));
-    return new Set([...names].filter((name) => new Set(runs.map((run) => JSON.stringify(run.config[name]))).size > 1));
+  // settings of a run and of what it was made from, by phase, but for the seeds
+  const chain = (run) => {
+    const found = new Map();
+    for (const one of [run, ...run.lineage.map((id) => data.runs[id]).filter(Boolean)])
+      for (const [name, value] of Object.entries(one.config))
+        if (name !== "seed" && !found.has(`${one.phase}.${name}`)) found.set(`${one.phase}.${name}`, shown(value));
+    return found;
+  };
+  const differences = (runs) => {
+    const chains = runs.map(chain);
+    const phases = [...new Set(chains.flatMap((one) => [...one.keys()].map((name) => name.split(".")[0])))].sort();
+    const found = [];
+    const compare = (name, value) => {
+      const values = new Map();
+      chains.forEach((one, place) => {
+        const text = value(one);
+        if (text !== undefined) values.set(text, [...(values.get(text) || []), runs[place].name]);
+      });
+      if (values.size > 1) found.push([name, values]);
+    };
+    for (const phase of phases) { // a phase that some have not got is one difference, not one for each of its settings
+      const has = (one) => [...one.keys()].some((name) => name.startsWith(`${phase}.`));
+      compare(phase, (one) => (has(one) ? "there is one" : "none"));
+      const names = [...new Set(chains.flatMap((one) => [...one.keys()]))].filter((name) => name.startsWith(`${phase}.`)).sort();
+      for (const name of names) compare(name, (one) => (one.has(name) ? one.get(name) : has(one) ? "not there" : undefined));
+    }
+    return found;
+  };
+  const short = (names) => { // without the id, where that leaves them different
+    const cut = names.map((name) => name.replace(/-[0-9a-f]{12}$/, ""));
+    return new Map(names.map((name, place) => [name, new Set(cut).size === names.length ? cut[place] : name]));
+  };
+  const compared = (runs, found) => {
+    const names = short(runs.map((run) => run.name));
+    const table = make("table", undefined, "differences");
+    for (const [name, values] of found) {
+      const row = table.insertRow();
+      row.append(make("th", name));
+      row.cells[0].scope = "row";
+      const cell = row.insertCell();
+      for (const [value, who] of values) {
+        const line = make("div");
+        line.append(make("strong", value), make("small", ` ${who.length} of ${runs.length}: ${who.map((name) => names.get(name)).join(", ")}`));
+        cell.append(line);
+      }
+    }
+    return table;
   };
   const SVG = "http://www.w3.org/2000/svg";
   const curve = (name, points) => {
@@ -120,17 +184,19 @@
     const code = `${run.code.fingerprint.slice(0, 12)}, commit ${(run.code.commit || "unknown").slice(0, 12)}${run.code.dirty ? ", with uncommitted changes" : ""}`;
     box.append(list([
       ["seed", run.seed], ["code", code], ["started", run.started], ["finished", run.finished],
-      ["unreadable videos", `${run.unreadable.train} of training, ${run.unreadable.test} of test`],
+      ["unreadable videos", `${run.unreadable.train} of training, ${run.unreadable.test} of test${run.unreadable.ids.length ? `: ${run.unreadable.ids.join(", ")}` : ""}`],
       ["alarms", run.alarms.length ? run.alarms.join("; ") : "none"],
     ]));
+    const checkout = run.code.commit ? `git checkout ${run.code.commit}\n` : "";
+    if (run.narrowed) box.append(make("p", "To make it again: its sweep, narrowed to its seed, levels and start", "note"), make("pre", checkout + run.narrowed));
     box.append(make("p", "Made by", "note"), make("pre", run.command));
-    box.append(fold("Figures", list(entries(run.metrics))));
+    box.append(fold("Figures", list([...entries(run.metrics), ...entries(run.groups)])));
     const names = Object.keys(run.curves);
     const charts = make("div", undefined, "charts");
     names.forEach((name) => charts.append(curve(name, run.curves[name])));
     if (names.length) box.append(fold("Curves", charts));
     if (run.trouble) box.append(make("p", run.trouble, "note"));
-    box.append(fold("Configuration", list(entries(run.config), marked)), fold("Environment", list(entries(run.environment))));
+    box.append(fold("Configuration", list(entries(run.config), new Set(marked.filter((name) => name.startsWith(`${run.phase}.`)).map((name) => name.slice(run.phase.length + 1))))), fold("Environment", list(entries(run.environment))));
     box.append(fold("Data", list(entries(run.data))), fold("Cost", list(entries(run.cost))));
     return box;
   };
@@ -150,18 +216,22 @@
     if (cell.published) body.append(list([["printed", cell.published.text], ["source", cell.published.source], ...cell.published.conditions]));
     if (cell.comparison) {
       const c = cell.comparison;
-      body.append(list([["compared with", c.other], ["verdict", c.verdict || "none: both are ours"], ["why", c.reason || "by the rule under the table"]]));
+      body.append(list([["compared with", c.other], ...(c.verdict ? [["verdict", c.verdict], ["why", c.reason || "by the rule under the table"]] : [])]));
     }
     if (cell.command) body.append(make("p", "No finished run gives this figure. To make one:", "note"), make("pre", cell.command));
-    const runs = cell.runs.map((run) => data.runs[run]).filter(Boolean);
+    const bySeed = (a, b) => a.seed - b.seed || words.compare(a.name, b.name);
+    const runs = cell.runs.map((run) => data.runs[run]).filter(Boolean).sort(bySeed);
     if (runs.length) {
-      const marked = differing(runs);
-      const ancestors = [...new Set(runs.flatMap((run) => run.lineage))].map((run) => data.runs[run]).filter(Boolean);
+      const found = differences(runs);
+      const marked = found.map(([name]) => name);
+      const ancestors = [...new Set(runs.flatMap((run) => run.lineage))].map((run) => data.runs[run]).filter(Boolean).sort(bySeed);
+      const alike = `differ in nothing but the seed${ancestors.length ? ", nor do those of the runs that they were made from (below)" : ""}`;
       body.append(make("p", `${runs.length} run${runs.length > 1 ? "s" : ""} behind it` +
-        (marked.size ? `; configurations differ in ${[...marked].sort().join(", ")}` : runs.length > 1 ? "; configurations differ in nothing but the seed" : ""), "note"));
+        (found.length ? "; configurations differ in:" : runs.length > 1 ? `; configurations ${alike}` : ""), "note"));
+      if (found.length) body.append(compared(runs, found));
       runs.forEach((run) => body.append(describe(run, marked)));
       if (ancestors.length) body.append(make("h3", "Made from"));
-      ancestors.forEach((run) => body.append(describe(run, new Set())));
+      ancestors.forEach((run) => body.append(describe(run, marked)));
     }
     const lost = cell.runs.length - runs.length;
     if (lost) body.append(make("p", `${lost} of the runs could not be read when this page was made.`, "note"));
@@ -197,7 +267,10 @@
   // --- dark and light
   const theme = document.getElementById("theme");
   const dark = () => (document.documentElement.dataset.theme || (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark";
-  const label = () => { theme.textContent = dark() ? "Light" : "Dark"; theme.setAttribute("aria-pressed", String(dark())); };
+  const label = () => {
+    theme.textContent = dark() ? "Light" : "Dark";
+    theme.setAttribute("aria-label", `${theme.textContent} colours`);
+  };
   theme.addEventListener("click", () => { document.documentElement.dataset.theme = dark() ? "light" : "dark"; label(); });
   label();
 })();

@@ -10,7 +10,8 @@ from results.reference.model import References
 from results.report.data import Details
 from results.table import Table, cells_of
 
-ORDER = ("reproduced", "within noise", "above", "below", "incomparable", "single run", "missing", "not transcribed")
+JUDGED = ("reproduced", "within noise", "above", "below")
+ORDER = (*JUDGED, "incomparable", "single run", "missing", "not transcribed")
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,7 @@ class Overview:
     facts: list[tuple[str, str]]
     verdicts: list[tuple[str, int]]
     rule: str
-    headline: list[str]
+    judged: str
 
 
 def overview(tables: Sequence[Table], details: Details, references: References) -> Overview:
@@ -28,6 +29,8 @@ def overview(tables: Sequence[Table], details: Details, references: References) 
         ("runs", f"{len(records)}: " + ", ".join(f"{count} {name}" for name, count in sorted(phases.items()))),
         ("benchmarks", _list(f"{record['data']['benchmark']} {record['data']['version']}" for record in records)),
         ("profiles", _list(str(record["profile"]) for record in records)),
+        ("backbones", _list(str(record["config"]["model"]["backbone"]["name"]) for record in records)),
+        ("chance", _list(f"{record['chance']:.3g} %" for record in records if record["phase"] == "test")),
         ("seeds", _list(str(record["seed"]) for record in records)),
         ("code", _list(str(record["code"]["fingerprint"])[:12] for record in records)),
         ("commits", _list(_commit(record["code"]) for record in records)),
@@ -39,30 +42,22 @@ def overview(tables: Sequence[Table], details: Details, references: References) 
     judged = [cell.comparison.verdict for table in tables for cell in cells_of(table) if cell.comparison]
     counts = Counter(map(str, judged))
     rule = next((table.rule for table in tables if table.rule), "")
-    return Overview(facts, [(name, counts[name]) for name in ORDER if counts[name]], rule, _headline(tables))
+    return Overview(facts, [(name, counts[name]) for name in ORDER if counts[name]], rule, _judged(counts))
 
 
-def _headline(tables: Sequence[Table]) -> list[str]:
-    """The differences of the main ablation, in words that say no more than the intervals do."""
-    found = []
-    for table in tables:
-        if table.name != "hierarchy_depth":
-            continue
-        several = len({row.block for row in table.rows}) > 1
-        for row in table.rows:
-            cells = dict(zip(table.header, row.cells, strict=True))
-            part = cells["difference"].comparison
-            if part is None or part.difference is None or part.interval is None or part.interval.kind != "seeds":
-                continue
-            name = f"{cells['backbone'].text}, levels {cells['levels'].text}, pretraining {cells['pretraining'].text}"
-            if several and "kept apart by" in cells:
-                name += f" ({cells['kept apart by'].text})"
-            apart = part.interval.low > 0 or part.interval.high < 0
-            found.append(
-                f"{name}: {cells['difference'].text} points against the plain backbone"
-                + ("" if apart else " (the interval holds 0: no difference shown)")
-            )
-    return found
+def _judged(counts: Counter[str]) -> str:
+    """What the verdicts come to, in a sentence that nobody can take for a reproduction."""
+    judged = sum(counts[name] for name in JUDGED)
+    if judged:
+        return f"{judged} printed figures are judged; {counts['incomparable']} are incomparable."
+    why = {
+        "incomparable": "ours differ in what makes figures comparable",
+        "single run": "ours are single runs",
+        "missing": "no run of ours gives the figure",
+        "not transcribed": "nobody has entered the printed figure",
+    }
+    parts = [f"for {counts[name]} {why[name]}" for name in why if counts[name]]
+    return f"No figure of ours is judged against a published one yet: {', '.join(parts)}." if parts else ""
 
 
 def _list(values: object) -> str:

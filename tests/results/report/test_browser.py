@@ -2,54 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 GRID = "#grid-hierarchy_depth"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    if CHROMIUM is None:
-        assert not os.environ.get("CI"), "CI installs Chromium (.ci/run)"
-        pytest.skip("no Chromium here: apt-get install chromium")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as tool:
-        opened = tool.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield opened
-        opened.close()
-
-
-@pytest.fixture
-def visit(browser: Any, report: Path) -> Iterator[Any]:
-    """Opens the page; afterwards nothing may have been said on the console or asked of a network."""
-    said: list[str] = []
-    asked: list[str] = []
-    contexts = []
-
-    def go(fragment: str = "", **options: Any) -> Any:
-        context = browser.new_context(**options)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("console", lambda message: said.append(message.text))
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.on("request", lambda request: asked.append(request.url))
-        page.goto(report.as_uri() + fragment)
-        return page
-
-    yield go
-    for context in contexts:
-        context.close()
-    assert said == []
-    assert [url for url in asked if not url.startswith((report.as_uri(), "data:"))] == []
 
 
 def column(page: Any, name: str) -> list[str]:
@@ -126,6 +84,7 @@ def test_labels_never_become_markup(visit: Any) -> None:
     page.locator(f"{GRID} tbody tr", has_text="resnet50").locator("td.measured button.open").first.click()
     page.locator("dialog summary", has_text="Environment").first.click()
     assert "<script>window.hit=1</script>" in page.locator("dialog").inner_text()
+    assert "1 of test: <script>window.hit=1</script>" in page.locator("dialog").inner_text()
     assert page.evaluate("window.hit") is None
     assert page.locator("dialog img, dialog script").count() == 0
 

@@ -75,6 +75,22 @@ def test_every_cell_leads_to_its_runs(report: Path) -> None:
     assert any("experiment=hierarchy" in cell["command"] for cell in data["cells"].values())
 
 
+def test_a_difference_names_the_row_it_is_to(runs: Path) -> None:
+    frame = collect(runs)
+    tables = all_tables(frame)
+    data = json.loads(embedded(tables, read_details(frame, tables)))
+    found = {}
+    for table in [table for table in tables if table.name in ("hierarchy_depth", "equal_labels")]:
+        for i, row in enumerate(table.rows):
+            cell = data["cells"].get(f"{table.name}-{i}-{table.header.index('difference')}", {})
+            if "comparison" in cell:
+                labels = dict(zip(table.header, [part.text for part in row.cells], strict=True))
+                found[table.name, labels["levels"]] = cell["comparison"]["other"]
+    assert "levels 1, pretraining none" in found["equal_labels", "1"], "its own baseline, not that of another"
+    assert "levels 2, pretraining none" in found["equal_labels", "2"]
+    assert all("levels 0" in other for (name, _), other in found.items() if name == "hierarchy_depth")
+
+
 def test_a_planted_error_is_seen_behind_its_cell(runs: Path, make: Any, tmp_path: Path) -> None:
     chain = make.runs(levels=1)
     make.save(tmp_path, chain)

@@ -1,0 +1,52 @@
+"""Kinds of training runs: those that differ in nothing but the seed have one name, others another one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from results.flatten import NOT_READ, flat, phase_configs
+
+Record = Mapping[str, Any]
+
+
+def kinds(records: Sequence[Record]) -> dict[str, str]:
+    """Run id -> the name of its kind: a few words, and what else differs between runs of which these say the same."""
+    names: dict[str, list[Record]] = {}
+    for record in records:
+        names.setdefault(_words(record), []).append(record)
+    found = {}
+    for name, alike in names.items():
+        settings = [_settings(record) for record in alike]
+        keys = sorted(key for key in set[str]().union(*settings) if len({one.get(key, "-") for one in settings}) > 1)
+        for record, own in zip(alike, settings, strict=True):
+            found[str(record["run_id"])] = ", ".join([name, *(f"{key}={own.get(key, '-')}" for key in keys)])
+    return found
+
+
+def _settings(record: Record) -> dict[str, str]:
+    """What is set for the run and its ancestors, but for the seeds; code and data, too."""
+    found = {
+        f"{phase}.{key}": str(value)
+        for phase, config in phase_configs(record).items()
+        for key, value in flat(config).items()
+        if key not in ("seed", "phase") and f"{phase}.{key}" not in NOT_READ
+    }
+    manifests = record["data"]["manifest_sha256"]
+    found |= {"code": str(record["code"]["fingerprint"])[:8], "profile": str(record["profile"])}
+    return found | {f"{name} videos": str(manifests[name])[:8] for name in sorted(manifests)}
+
+
+def _words(record: Record) -> str:
+    model = record["config"]["model"]
+    words = [str(model["backbone"]["name"]), f"levels {model['levels']}"]
+    if record["phase"] == "finetune":
+        words.append("pretrained" if record["lineage"] else "from scratch")
+    motion = model.get("motion") or {}
+    if model["levels"] and motion.get("input") == "static":
+        words.append("static input")
+    temporal = (model.get("temporal") or {}).get("mode", "none")
+    if temporal != "none":
+        words.append(str(temporal))
+    steps = (record["config"].get("length") or {}).get("steps")
+    return ", ".join([*words, *([f"{steps} steps"] if steps else [])])
