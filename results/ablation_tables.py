@@ -10,6 +10,7 @@ from results.ablations import Axis
 from results.cells import accuracy, labels, make_table, origin, sampling, texts
 from results.compare import signed
 from results.grouping import EXTRA_AXES, NOTE_COLUMN, Arm, groups_of, natural, note, shown_axes, value_text
+from results.pairing import pairs_of
 from results.predictions import right_answers
 from results.settings import Block, Label, Varying, blocks_of
 from results.stats import bootstrap_difference, difference
@@ -182,17 +183,16 @@ def difference_cell(arm: Arm, baseline: tuple[Label, Arm], answers: Answers) -> 
     if arm is base:
         return Cell("baseline")
     other = f"{', '.join(label)}, the same seeds"
-    ours, theirs = _by_seed(arm), _by_seed(base)
-    seeds = [seed for seed in ours if seed in theirs]
-    if not seeds:
+    pairs = pairs_of(arm, base, "metric.top1")
+    if not pairs:
         return not_applicable()
-    shared = {seed: "+".join(filter(None, (ours[seed]["pretrain_id"], theirs[seed]["pretrain_id"]))) for seed in seeds}
-    top1 = {seed: float(ours[seed]["metric.top1"]) for seed in seeds}
-    found = difference(top1, {seed: float(theirs[seed]["metric.top1"]) for seed in seeds}, shared)
-    assert found is not None  # there is a seed
+    ours, theirs = ({n: float(run["metric.top1"]) for n, run in enumerate(side)}
+                    for side in ([pair.ours for pair in pairs], [pair.other for pair in pairs]))  # fmt: skip
+    found = difference(ours, theirs, {n: pair.group for n, pair in enumerate(pairs)})
+    assert found is not None  # there is a pair
     interval = found.interval
-    if interval is None and len(seeds) == 1:
-        right, wrong = answers(ours[seeds[0]]), answers(theirs[seeds[0]])
+    if interval is None and len(pairs) == 1:
+        right, wrong = answers(pairs[0].ours), answers(pairs[0].other)
         if right and wrong and set(right) == set(wrong):
             videos = sorted(right)
             interval = bootstrap_difference([right[video] for video in videos], [wrong[video] for video in videos])
@@ -200,18 +200,9 @@ def difference_cell(arm: Arm, baseline: tuple[Label, Arm], answers: Answers) -> 
     if interval is not None:
         kind = " videos" if interval.kind == "videos" else ""
         text += f" [{signed(interval.low)}, {signed(interval.high)}]{kind}"
-    runs = tuple(sorted({run["run_id"] for seed in seeds for run in (ours[seed], theirs[seed])}))
+    runs = tuple(sorted({run["run_id"] for pair in pairs for run in (pair.ours, pair.other)}))
     estimate = Estimate(found.mean, found.sd, found.runs, found.independent, interval)
     return Cell(text, "measured", estimate=estimate, comparison=Comparison(other, found.mean, interval), runs=runs)
-
-
-def _by_seed(arm: Arm) -> dict[Any, Mapping[str, Any]]:
-    """The run of each seed; of several (another seed of the pretraining), the first."""
-    found: dict[Any, Mapping[str, Any]] = {}
-    for run in arm.records:
-        if run.get("metric.top1") is not None and run["metric.top1"] == run["metric.top1"]:
-            found.setdefault(run["seed"], run)
-    return found
 
 
 def _command(axis: Axis, overrides: str, run: Mapping[str, Any] | None) -> str:

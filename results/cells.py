@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from results.grouping import NOTE_COLUMN, Arm, is_gap
+from results.grouping import NOTE_COLUMN, Arm, is_gap, shared_by
 from results.stats import clopper_pearson, successes
 from results.table import MISSING, Cell, Column, Estimate, Interval, Row, Table, label, missing
 
@@ -127,9 +127,13 @@ def texts(values: Iterable[object]) -> list[Cell]:
     return [label(value) for value in values]
 
 
-def shares_pretraining(arm: Arm) -> bool:
-    named = [run["pretrain_id"] for run in arm.records if run["pretrain_id"]]
-    return len(named) > len(set(named))
+def shared_kinds(arms: Sequence[Arm]) -> set[bool]:
+    """Of arms whose runs are not all independent: whether it is a pretraining that they share; otherwise, a seed."""
+    found = set()
+    for arm in arms:
+        if len({shared_by(run) for run in arm.records}) < len(arm.records):
+            found.add(bool(arm.first["pretrain_id"]))
+    return found
 
 
 def chance_text(arms: Sequence[Arm], column: str) -> str:
@@ -143,8 +147,11 @@ def sampling(arms: Sequence[Arm], column: str, videos: str | None) -> str:
     parts = []
     if any(count > 1 for count in counts):
         parts.append("Mean ± standard deviation (ddof = 1) over n runs with different seeds.")
-        if any(shares_pretraining(arm) for arm in arms):
+        shared = shared_kinds(arms)
+        if True in shared:
             parts.append("n=6/3: 6 runs share 3 pretrainings, and ± is over the 3.")
+        if False in shared:
+            parts.append("n=4/2 without a pretraining: 4 runs of 2 seeds, and ± is over the 2.")
     if 1 in counts:
         parts.append("Cells without n have one seed only: a" if len(counts) > 1 else "A")
         parts.append("one-seed smoke test, not evidence.")

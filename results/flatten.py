@@ -62,9 +62,11 @@ def _row_of(record: Mapping[str, Any]) -> dict[str, Any]:
     row |= _model_columns(record["config"]["model"])
     row |= _training_columns(phases)
     row |= _frozen_columns(record)
-    if row["pretraining"] == "from a file" and (digest := _file_digest(record)):
+    from_file = row["pretraining"] == "from a file"
+    if from_file and (digest := _file_digest(record)):
         row["pretraining"] = f"file {digest}"  # two files are two rows
-    row["pretrain_id"] = pretrain_id(record)
+    # runs that start from one file share it as others share a run
+    row["pretrain_id"] = pretrain_id(record) or (row["pretraining"] if from_file else "")
     row |= _origin_columns(record)
     row["protocol"] = protocol(record["config"], dig(phases, "finetune.transform.flip"))
     row["protocol_name"] = dig(record, "config.protocol.name")

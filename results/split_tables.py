@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 import pandas as pd
 
@@ -17,6 +17,7 @@ from results.grouping import (
     groups_of,
     is_gap,
     note,
+    shared_by,
     shown_axes,
 )
 from results.runs import Runs
@@ -66,19 +67,18 @@ def mean_over(arms: Sequence[Arm | None], column: str = "metric.top1") -> Cell:
     found = [column for column in columns if column is not None]
     if not found or len(found) < len(columns) or any(set(values) != set(found[0]) for values in found):
         return missing()
-    seeds = sorted(found[0])
+    seeds = sorted(found[0], key=str)
     means = [statistics.fmean(values[seed] for values in found) for seed in seeds]
     estimated = estimate(means, [seed[1] for seed in seeds])
     runs = {run["run_id"] for arm in arms if arm is not None for run in arm.records}
     return missing() if estimated is None else measured(estimated, 1, runs)
 
 
-def _by_seed(arm: Arm, column: str) -> dict[tuple[str, str], float]:
-    """(seed, seed of the pretraining or '') -> figure: runs of one seed may differ in the other."""
+def _by_seed(arm: Arm, column: str) -> dict[tuple[str, Hashable], float]:
+    """(seed, what the run shares with others that are not independent) -> figure."""
     found = {}
     for run in arm.records:
         value = run.get(column)
         if value is not None and not is_gap(value):
-            pretrained = run.get("pretrain_seed")
-            found[str(run["seed"]), "" if is_gap(pretrained) else str(pretrained)] = float(value)
+            found[str(run["seed"]), shared_by(run)] = float(value)
     return found
