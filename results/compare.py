@@ -128,11 +128,12 @@ def differences_of(run: Mapping[str, Any], conditions: Mapping[str, str], thresh
     if (name or printed) and name != (run.get("protocol_name") or "own"):
         found.append(f"protocol {run.get('protocol_name') or 'own'}, theirs {name or printed}")
     in1k = "in1k" in str(run.get("weights"))
+    phase = run.get("phase", "test")
     ours: dict[str, Any] = {
         "benchmark": str(run.get("benchmark", "")).partition(" ")[0],
-        "split": run.get("test.benchmark.split"),
+        "split": run.get(f"{phase}.benchmark.split"),
         # a protocol that has a name fixes the frames, whatever words a table prints them in
-        "frames": None if name else run.get("test.sampling.num_frames"),
+        "frames": None if name else run.get(f"{phase}.sampling.num_frames"),
         "backbone": _plain(run.get("backbone")),
         # timm's tags: in1k is what others call ImageNet
         "pretrain": "none" if run.get("weights") in ("scratch", None) else "ImageNet" if in1k else run.get("weights"),
