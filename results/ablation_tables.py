@@ -8,6 +8,7 @@ from typing import Any
 
 from results.ablations import Axis
 from results.cells import accuracy, labels, make_table, origin, sampling, texts
+from results.commands import network, plain_init, sweep
 from results.compare import signed
 from results.grouping import EXTRA_AXES, NOTE_COLUMN, Arm, groups_of, natural, note, shown_axes, value_text
 from results.pairing import pairs_of
@@ -62,7 +63,11 @@ def ablation_table(axis: Axis, arms: Sequence[Arm], varying: Varying, answers: A
         sampling(shown, "metric.top1", "the test videos"),
         origin(shown),
     ]  # fmt: skip
-    return make_table(axis.name, axis.title, caption, columns, rows, shown, experiment=axis.experiment)
+    sweeps = list(dict.fromkeys([axis.experiment, *(name for _, words in axis.expected if (name := _named(words)))]))
+    if len(sweeps) == 1:
+        return make_table(axis.name, axis.title, caption, columns, rows, shown, experiment=axis.experiment)
+    filled = f"Filled by the sweeps: {'; '.join(sweep(name, None) for name in sweeps)}"
+    return make_table(axis.name, axis.title, caption, columns, rows, shown, footnotes=[filled])
 
 
 def _shown(axis: Axis, blocks: Sequence[Block]) -> tuple[list[Block], set[int]]:
@@ -129,11 +134,11 @@ def _rows(
     named where they are missing."""
     sample = _sample(block)
     note_of = {id(arm): said for (_, arm), said in zip(block.arms, notes or (), strict=notes is not None)}
-    order = {label: rank for rank, (label, _) in enumerate(axis.expected)} if _expects(axis, block) else {}
-    found = sorted(block.arms, key=lambda item: (order.get(item[0], len(order)), _natural(item[0])))
-    baseline = found[0] if not order or found[0][0] == next(iter(order)) else None
+    order = [label for label, _ in axis.expected] if _expects(axis, block) else []
+    found = sorted(block.arms, key=lambda item: _rank(item[0], order))
+    baseline = found[0] if not order or found[0][0] == order[0] else None
     rows = []
-    for label in dict.fromkeys([*expected, *(label for label, _ in found)]):
+    for label in sorted({*expected, *(label for label, _ in found)}, key=lambda label: _rank(label, order)):
         arms = [arm for known, arm in found if known == label]
         shown = [str(sample.first[key]) for key in common]
         if not arms:
@@ -173,6 +178,15 @@ def _note(block: Block, arm: Arm, differing: Collection[str]) -> str:
     return "; ".join(filter(None, (arm.note, more)))
 
 
+def _rank(label: Label, order: Sequence[Label]) -> tuple[Any, ...]:
+    """Sort key: those of `order` in it, any other behind the greatest of them that is not greater, never first."""
+    if label in order:
+        return order.index(label), 0, ()
+    below = [known for known in order if _natural(known) <= _natural(label)]
+    behind = order.index(max(below, key=_natural)) if below else 0
+    return behind, 1, _natural(label)
+
+
 def _natural(label: Label) -> tuple[Any, ...]:
     return tuple(natural(part) for part in label)
 
@@ -207,9 +221,17 @@ def difference_cell(arm: Arm, baseline: tuple[Label, Arm], answers: Answers) -> 
 
 def _command(axis: Axis, overrides: str, run: Mapping[str, Any] | None) -> str:
     """What makes a row beside the runs of a block (`run` is one of them), or the first one of all."""
-    words = [] if "experiment=" in overrides else [f"experiment={axis.experiment}"]
+    experiment = _named(overrides)
+    words = [word for word in overrides.split(" ") if not word.startswith("experiment=")]
     if run is not None:
-        words += [f"profile={run['profile']}", f"benchmark={str(run['benchmark']).partition(' ')[0]}"]
-        words += [f"backbone.name={run['backbone']}"]
-        words += [] if "levels=" in overrides or "experiment=" in overrides else [f"levels={run['levels']}"]
-    return " ".join(["python sweeps/run.py -m", *words, overrides])
+        words = [plain_init(run) if word == "init=scratch" else word for word in words]
+        words += network(run, axis.owned)
+        if "levels=" not in overrides and not experiment:
+            words.insert(0, f"levels={run['levels']}")
+    return sweep(experiment or axis.experiment, run, *words)
+
+
+def _named(overrides: str) -> str:
+    """The experiment that the overrides of a row name; '' = that of the axis."""
+    first = overrides.partition(" ")[0]
+    return first.partition("=")[2] if first.startswith("experiment=") else ""

@@ -127,7 +127,9 @@ def differences_of(run: Mapping[str, Any], conditions: Mapping[str, str], thresh
     name, printed = conditions.get("protocol_name", ""), conditions.get("protocol", "")
     if (name or printed) and name != (run.get("protocol_name") or "own"):
         found.append(f"protocol {run.get('protocol_name') or 'own'}, theirs {name or printed}")
-    in1k = "in1k" in str(run.get("weights"))
+    # timm's tags: tv_in1k is what others call ImageNet; what was tuned there (ft_in1k) saw more before
+    weights = str(run.get("weights") or "scratch")
+    imagenet = weights.endswith("in1k") and "ft_" not in weights
     phase = run.get("phase", "test")
     ours: dict[str, Any] = {
         "benchmark": str(run.get("benchmark", "")).partition(" ")[0],
@@ -135,8 +137,7 @@ def differences_of(run: Mapping[str, Any], conditions: Mapping[str, str], thresh
         # a protocol that has a name fixes the frames, whatever words a table prints them in
         "frames": None if name else run.get(f"{phase}.sampling.num_frames"),
         "backbone": _plain(run.get("backbone")),
-        # timm's tags: in1k is what others call ImageNet
-        "pretrain": "none" if run.get("weights") in ("scratch", None) else "ImageNet" if in1k else run.get("weights"),
+        "pretrain": "none" if weights == "scratch" else "ImageNet" if imagenet else weights,
         "decoder": str(run.get("decoder") or "").partition(" ")[0],
     }
     for key, value in ours.items():

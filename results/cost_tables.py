@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from results import commands
 from results.ablation_tables import difference_cell
 from results.cells import accuracy, constant, labels, make_table, number, origin, sampling, texts
 from results.grouping import EXTRA_AXES, NOTE_COLUMN, Arm, natural, shown_axes
@@ -65,7 +66,11 @@ def _backbone_rows(
     rows = []
     for label, arm in found:
         base = plain.get(label[0])
-        lacking = not_applicable() if (block.identity, label[0]) in measured else missing(_plain_command(arm))
+        lacking = (
+            not_applicable()
+            if (block.identity, label[0]) in measured
+            else missing(commands.row("backbones", arm.first, levels=0, pretraining="none"))
+        )
         cells = texts([arm.first["benchmark"], arm.first["profile"], *label, *(arm[name] for name in extra)])
         for column, factor, decimals in (("cost.parameters", 1e-6, 2), ("cost.gmacs", 1.0, 3)):
             cells += [constant(arm, column, decimals, factor), lacking if base is None else _more(arm, base[1], column)]
@@ -74,13 +79,6 @@ def _backbone_rows(
         name = f"{index + 1}: {block.identity}".strip()
         rows.append(Row((*cells, *texts([arm.note] if noted else [])), name))
     return rows
-
-
-def _plain_command(arm: Arm) -> str:
-    run = arm.first
-    benchmark = str(run["benchmark"]).partition(" ")[0]
-    words = [f"profile={run['profile']}", f"benchmark={benchmark}", f"backbone.name={run['backbone']}", "levels=0"]
-    return " ".join(["python sweeps/run.py -m experiment=backbones", *words, "init=scratch"])
 
 
 def _more(arm: Arm, base: Arm, column: str) -> Cell:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from results import commands
 from results.cells import accuracy, chance_text, labels, make_table, origin, sampling, texts
 from results.grouping import (
     AXES,
@@ -131,13 +132,23 @@ def _pairs(source: pd.DataFrame | Runs) -> list[Pair]:
     pairs: list[Pair] = []
     for few, many in found.values():
         if len(few) <= 1 and len(many) <= 1:
-            gap = missing() if probes and retrievals else not_applicable()
+            gap = not_applicable()
+            if probes and retrievals and not (few and many):
+                gap = missing(_command((few or many)[0], "retrieval" if few else "probe"))
             pairs.append((few[0] if few else None, many[0] if many else None, gap))
         else:
             pairs += [(arm, None, not_applicable()) for arm in few]
             pairs += [(None, arm, not_applicable()) for arm in many]
     order = {id(arm): rank for rank, arm in enumerate([*probes, *retrievals])}
     return sorted(pairs, key=lambda pair: _rank(pair, order))
+
+
+def _command(arm: Arm, phase: str) -> str:
+    """What makes the `phase` of the same features."""
+    found = commands.row("frozen", arm.first)
+    named = {"source": ("level", arm["features"]), "pool": ("mean", arm["pooling"])}
+    words = [f"probe.features.{key}={value}" for key, (usual, value) in named.items() if value != usual]
+    return " ".join([found, f"phase={phase}", *words]) if found else ""
 
 
 def _rank(pair: Pair, order: dict[int, int]) -> tuple[int, int, str, int]:

@@ -55,7 +55,8 @@ def paper_table(arms: Sequence[Arm], references: References, thresholds: Thresho
             verdict = verdict_cell(judge(ours.estimate, printed, gaps, thresholds))
             told = [] if arm is None else [*_told(arm, shown_axes(found)), arm.note]
             note = label("; ".join(filter(None, told)))
-            cells = (*texts(names), published_cell(printed), label(where), ours, replace(verdict, runs=ours.runs), note)
+            verdict = replace(verdict, runs=ours.runs, command=ours.command if verdict.kind == "missing" else "")
+            cells = (*texts(names), published_cell(printed), label(where), ours, verdict, note)
             rows.append(Row(cells, _block(arm)))
     columns = labels(["benchmark", "setting", "backbone", "levels", "pretraining", "metric"])
     columns += [Column("printed", unit="%"), Column("where", "label"), Column("ours", unit="%"), Column("verdict")]
@@ -106,8 +107,9 @@ def _others(
     if not ours:
         wanted = {"benchmark": benchmark, "setting": setting or "finetune"}
         cells = texts(["HCML (ours)", setting or "finetune", "resnet50", *[NOT_APPLICABLE] * 5])
-        gap = Cell("missing", "missing", comparison=Comparison("the rows of others", None, None, "missing"))
-        rows.append(("~", 0.0, 0, "", Row((*cells, missing(_command(wanted)), gap, label("")))))
+        gap = missing(_command(wanted))
+        verdict = replace(gap, comparison=Comparison("the rows of others", None, None, "missing"))
+        rows.append(("~", 0.0, 0, "", Row((*cells, gap, verdict, label("")))))
     rows.sort(key=lambda row: row[:4])
     caption = [
         "Figures of others as their sources print them, best first within a setting. Rows differ in frames, "

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,12 +9,14 @@ from typing import Any
 import pytest
 
 from results.ablation_tables import ablation_table
-from results.ablations import AUXILIARY, AXES, CONTROLS, CURRICULUM, DEPTH, NEGATIVES, OBJECTIVES, PRIME
+from results.ablations import AUXILIARY, AXES, CONTROLS, CURRICULUM, DEPTH, NEGATIVES, OBJECTIVES, PRIME, TEMPORAL
 from results.cost_tables import backbones_table, cost_table
+from results.reference import load
 from results.runs import Runs
 from results.settings import Varying
 from results.stats import t_interval
 from results.table import Table
+from results.tables import all_tables
 
 FrameOf = Callable[..., Any]
 WEIGHTS = {
@@ -63,10 +66,52 @@ def test_expected_rows_that_nobody_ran_say_missing_and_how_to_get_them(make: Any
     ]
     command = rows[-1]["top-1"].command
     assert command == (
-        "python sweeps/run.py -m experiment=hierarchy profile=quick benchmark=synthmotion backbone.name=resnet50 "
-        "levels=3 init=scratch"
+        "python sweeps/run.py -m experiment=hierarchy profile=quick benchmark=synthmotion benchmark.split=1 "
+        "backbone.name=resnet50 levels=3 init=scratch"
     )
     assert table.missing[-1] == command and len(table.missing) == 5
+
+
+def test_the_command_of_a_row_has_what_its_block_has(make: Any, frame_of: FrameOf) -> None:
+    """Another split, copy or decoder of the data, other weights, another network: else it fills another block."""
+    phases = ("pretrain", "finetune", "test")
+    benchmark = {"name": "ucf101", "version": "original", "split": "2", "decoder": "pyav", "test_per_class": 0}
+    backbone = {"name": "resnet50.tv_in1k", "pretrained": "timm"}
+    config: dict[str, Any] = {f"{phase}.benchmark": benchmark for phase in phases}
+    config |= {f"{phase}.model.backbone": backbone for phase in phases}
+    frame = frame_of(make.runs(levels=3, config=config, temporal="shift", fusion="random", data__benchmark="ucf101"))
+    commands = table_of(DEPTH, frame).missing
+    place = "profile=quick benchmark=ucf101 benchmark.version=original benchmark.split=2 benchmark.decoder=pyav"
+    place += " backbone.name=resnet50.tv_in1k backbone.pretrained=timm"
+    head = f"python sweeps/run.py -m experiment=hierarchy {place}"
+    assert commands[0] == f"{head} levels=0 init=weights temporal=shift fusion.init=random"
+    assert commands[1] == f"{head} levels=1 init=weights temporal=shift fusion.init=random"
+    # what an axis sets itself is not said twice
+    assert all(words.count("temporal=") == 1 for words in table_of(TEMPORAL, frame).missing)
+
+
+def test_names_in_records_cannot_put_words_into_a_command(make: Any, frame_of: FrameOf) -> None:
+    frame = frame_of(make.runs(backbone="a; rm -rf x", levels=1))
+    for table in all_tables(frame, load()):
+        for words in map(shlex.split, table.missing):
+            assert "rm" not in words and words[:2] == ["python", "sweeps/run.py"]
+
+
+def test_rows_of_more_than_expected_stand_in_their_order(make: Any, frame_of: FrameOf) -> None:
+    steps = {"finetune.length": {"steps": 320}, "pretrain.length": {"steps": 400}}
+    chains = [make.runs(levels=n, config=steps, profile="full", correct=200 + n) for n in (1, 2, 3)]
+    for n in range(4):
+        for count in (320, 720):
+            length = {"finetune.length": {"steps": count}}
+            chains.append(make.runs(levels=n, pretraining="none", config=length, profile="full", correct=count // 4))
+    table = table_of(CONTROLS, frame_of(*chains))
+    measured = [row for row in cells_of(table) if row["top-1"].kind == "measured"]
+    assert [row["levels"].text for row in measured] == [*"00", *"111", *"222", *"333"]
+    assert cells_of(table)[0]["difference"].text == "baseline"
+    names = ("hierarchy", "control_temporal", "control_static", "control_compute")
+    (filled,) = [note for note in table.footnotes if note.startswith("Filled by the sweeps: ")]
+    assert table.experiment == "" and all(f"experiment={name}" in filled for name in names)
+    assert table_of(DEPTH, frame_of(*chains)).experiment == "hierarchy"
 
 
 def test_rows_are_asked_for_where_the_experiment_fills_them_alone(make: Any, frame_of: FrameOf) -> None:

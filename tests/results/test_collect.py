@@ -57,6 +57,23 @@ def test_weights_from_a_file_are_not_taken_for_no_pretraining(make: Any, tmp_pat
     assert set(collect(tmp_path)["pretraining"]) == {"from a file"}
 
 
+@pytest.mark.parametrize(
+    ("name", "pretrained", "columns"),
+    [
+        ("resnet50.tv_in1k", "timm", ("resnet50", "tv_in1k")),
+        ("resnet50.tv_in1k", "", ("resnet50.tv_in1k", "scratch")),
+        ("resnet50", "/somewhere/else/own.pth", ("resnet50", "own.pth")),
+    ],
+)
+def test_weights_are_a_column_of_their_own(
+    make: Any, frame_of: Callable[..., pd.DataFrame], name: str, pretrained: str, columns: tuple[str, str]
+) -> None:
+    """As sweeps write it: the tag of a timm name says which weights, and published figures name the plain backbone."""
+    given = {f"{phase}.model.backbone": {"name": name, "pretrained": pretrained} for phase in ("finetune", "test")}
+    frame = frame_of(make.runs(pretraining="none", config=given))
+    assert set(zip(frame["backbone"], frame["weights"], strict=True)) == {columns}
+
+
 def test_tests_of_two_files_are_two_rows(make: Any, tmp_path: Path) -> None:
     for digit in "ab":
         test = make.runs(pretraining="none")["test"] | {"parent": None, "lineage": [], "lineage_configs": {}}

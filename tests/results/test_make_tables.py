@@ -110,8 +110,8 @@ def test_missing_prints_commands_alone(grid: Path, capsys: pytest.CaptureFixture
     assert main(["--runs", str(grid / "runs"), "--missing"]) == 0
     lines = [line for line in capsys.readouterr().out.splitlines() if line]
     assert all(line.startswith(("# ", "python sweeps/run.py -m ")) for line in lines)
-    wanted = "experiment=hierarchy profile=quick benchmark=synthmotion backbone.name=resnet50 levels=3 init=run"
-    assert f"python sweeps/run.py -m {wanted}" in lines and len(lines) == len(set(lines))
+    wanted = "experiment=hierarchy profile=quick benchmark=synthmotion benchmark.split=1 backbone.name=resnet50"
+    assert f"python sweeps/run.py -m {wanted} levels=3 init=run" in lines and len(lines) == len(set(lines))
     assert main(["--runs", str(grid / "nothing"), "--missing"]) == 0
     assert "experiment=negatives" in capsys.readouterr().out
 

@@ -23,8 +23,7 @@ def chains(make: Any, correct: tuple[int, ...], **rest: Any) -> list[Any]:
     changes = {"data__benchmark": "sthv1", "profile": "cluster", "pretraining": "none", "levels": 0} | rest
     config = {"test.benchmark.name": "sthv1", "finetune.benchmark.name": "sthv1", "test.benchmark.split": "val"}
     config |= {
-        f"{phase}.model.backbone": {"name": "resnet50", "pretrained": "resnet50.tv_in1k"}
-        for phase in ("test", "finetune")
+        f"{phase}.model.backbone": {"name": "resnet50.tv_in1k", "pretrained": "timm"} for phase in ("test", "finetune")
     }
     config["test.protocol"] = {"name": "tsm_efficient"}
     config |= changes.pop("config", {})

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from hcml.config import to_dict
 from results.ablation_tables import ablation_table
 from results.ablations import AXES, Axis
+from results.commands import BENCHMARKS, row
 from results.compare import Thresholds
 from results.flatten import NOT_APPLICABLE, flat
 from results.published_tables import paper_table
@@ -55,6 +57,33 @@ def test_the_command_of_a_missing_row_makes_that_row(settings: Callable[..., dic
     commands = [row.cells[-2].command for row in table.rows]
     for (label, _), command in zip(axis.expected, commands, strict=True):
         assert axis.label(row_of_settings(settings(*words(command)))) == label, command
+
+
+def test_what_a_benchmark_is_unless_somebody_says_else_is_known() -> None:
+    found = {path.stem: yaml.safe_load(path.read_text()) for path in (EXPERIMENTS.parent / "benchmark").glob("*.yaml")}
+    assert {name: {key: str(plain[key]) for key in BENCHMARKS[name]} for name, plain in found.items()} == BENCHMARKS
+
+
+ROWS: list[dict[str, Any]] = [
+    {"levels": 0, "pretraining": "none"},
+    {"levels": 2, "pretraining": "none"},
+    {"levels": 2, "pretraining": "joint", "temporal": "shift"},
+    {"levels": 3, "pretraining": "progressive", "motion_input": "static", "fusion_init": "zero", "prime": "both"},
+    {"levels": 1, "pretraining": "progressive", "split": "order"},
+]
+
+
+@pytest.mark.parametrize("axes", ROWS, ids=lambda axes: "-".join(map(str, axes.values())))
+def test_the_command_for_a_cell_beside_others_makes_that_cell(
+    settings: Callable[..., dict[str, Any]], axes: dict[str, Any]
+) -> None:
+    beside = {"phase": "test", "benchmark": "synthmotion v1", "profile": "quick", "backbone": "resnet18", "levels": 1}
+    beside |= {"pretraining": "progressive", "temporal": "none", "motion_input": "video", "prime": "cost_volume"}
+    beside |= {"fusion_init": "random", "pairing": "causal", "weights": "scratch"}
+    made = row_of_settings(settings(*words(row("hierarchy", beside, **axes))))
+    made["split"] = made["test.benchmark.split"]
+    assert {name: made[name] for name in axes} == axes
+    assert row("hierarchy", beside, pretraining="file aaaaaaaa") == ""
 
 
 def test_commands_for_the_papers_cells_are_valid(settings: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
