@@ -79,9 +79,12 @@ def make_table(
     columns: Sequence[Column],
     rows: Sequence[Row],
     arms: Sequence[Arm],
+    rivals: Sequence[str] | None = None,
     **rest: Any,
 ) -> Table:
     """A table of `arms`: joins the caption's sentences, adds the footnotes on the runs and their names.
+
+    rivals: of each row, by what the best is sought, where rows of a block measure different things (None = the block).
 
     Columns are fewer or more where rows differ in more: every row must have as many cells as there are columns.
     Raises ValueError if one has not.
@@ -92,17 +95,31 @@ def make_table(
     names = sorted({(run["run_id"], f"{run['slug']}-{run['run_id'][:12]}") for arm in arms for run in arm.records})
     notes = footnotes(arms, rows) + list(rest.pop("footnotes", ()))
     text = " ".join(filter(None, caption))
-    marked = tuple(with_best(columns, rows))
-    return Table(name, title, text, tuple(columns), marked, tuple(dict.fromkeys(notes)), names=tuple(names), **rest)
+    marked = tuple(with_best(columns, rows, rivals))
+    return Table(
+        name, title, text, _told_apart(columns), marked, tuple(dict.fromkeys(notes)), names=tuple(names), **rest
+    )
 
 
-def with_best(columns: Sequence[Column], rows: Sequence[Row]) -> list[Row]:
+def _told_apart(columns: Sequence[Column]) -> tuple[Column, ...]:
+    """A group of videos may have the name of another column: the later one gets a number."""
+    found: dict[str, Column] = {}
+    for column in columns:
+        name, number = column.name, 1
+        while name in found:
+            number += 1
+            name = f"{column.name} ({number})"
+        found[name] = replace(column, name=name)
+    return tuple(found.values())
+
+
+def with_best(columns: Sequence[Column], rows: Sequence[Row], rivals: Sequence[str] | None = None) -> list[Row]:
     """The rows with the best mean of each column marked, among the comparable rows of a block, if there are several."""
     best: set[tuple[int, int]] = set()
     blocks: dict[str, list[int]] = {}
     for index, row in enumerate(rows):
         if row.kind == "":
-            blocks.setdefault(row.block, []).append(index)
+            blocks.setdefault(row.block if rivals is None else rivals[index], []).append(index)
     for place, column in enumerate(columns):
         sign = {"higher": 1.0, "lower": -1.0}.get(column.better, 0.0)
         for members in blocks.values() if sign else ():

@@ -95,7 +95,7 @@ def cost_table(source: pd.DataFrame | Runs) -> Table:
     """Clips a second, peak memory and time of every phase. Machines are shared: compare within one device only."""
     arms = [arm for phase in PHASES for arm in Runs.of(source).arms(phase)]
     extra, noted = shown_axes(arms), any(arm.note for arm in arms)
-    rows = []
+    rows, rivals = [], []
     for arm in arms:
         names = [arm.first["phase"], arm["backbone"], arm["levels"], arm["pretraining"], *(arm[axis] for axis in extra)]
         devices = " / ".join(arm.values("environment.gpu") or arm.values("environment.cpu") or arm.values("device"))
@@ -104,6 +104,7 @@ def cost_table(source: pd.DataFrame | Runs) -> Table:
         rows.append(
             Row((*cells, *texts([arm.note] if noted else [])), f"{arm.first['phase']} {arm.apart_text}".strip())
         )
+        rivals.append(f"{rows[-1].block} {devices}")
     columns = labels(["phase", "backbone", "levels", "pretraining", *(EXTRA_AXES[axis] for axis in extra), "device"])
     columns += [Column("clips/s", unit="clips/s", better="higher"), Column("memory (MB)", unit="MB", better="lower")]
     columns += [Column("time (s)", unit="s", better="lower")] + labels([NOTE_COLUMN] if noted else [])
@@ -113,4 +114,4 @@ def cost_table(source: pd.DataFrame | Runs) -> Table:
         sampling(arms, "cost.seconds", None),
         origin(arms),
     ]
-    return make_table("cost", "What it costs", caption, columns, rows, arms)
+    return make_table("cost", "What it costs", caption, columns, rows, arms, rivals)

@@ -146,7 +146,7 @@ def _check(wanted: Mapping[str, str], out: Path) -> int:
             differing.append(name)
     old = sorted(path.name for path in out.glob("*") if path.suffix in _SUFFIXES and path.name not in wanted)
     for name in old:
-        print(f"{out / name}: no table of the records gives this file")
+        print(f"{out / name}: no table of the records gives this file: delete it")
     if differing or old:
         print(f"{len(differing) + len(old)} files differ: type `python results/make_tables.py --runs results/records`")
         return 1
@@ -154,7 +154,7 @@ def _check(wanted: Mapping[str, str], out: Path) -> int:
     return 0
 
 
-_SUFFIXES = (".md", ".csv", ".tex", ".json")
+_SUFFIXES = (".md", ".csv", ".tex", ".html", ".json")
 
 
 def _report(tables: Sequence[Table], frame: pd.DataFrame, references: References) -> str:

@@ -99,11 +99,12 @@ def test_check_tells_whether_the_files_are_what_the_records_give(
     capsys.readouterr()
     page = grid / "tables" / "hierarchy_depth.md"
     page.write_text(page.read_text().replace("n=3", "n=4", 1))
-    (grid / "tables" / "gone.csv").write_text("a")
+    for name in ("gone.csv", "gone.html"):
+        (grid / "tables" / name).write_text("a")
     assert main([*paths, "--check"]) == 1
     said = capsys.readouterr().out
     assert "hierarchy_depth.md (committed)" in said and "n=4" in said and "gone.csv: no table" in said
-    assert "2 files differ" in said and page.read_text().count("n=4") == 1
+    assert "gone.html: no table" in said and "3 files differ" in said and page.read_text().count("n=4") == 1
 
 
 def test_missing_prints_commands_alone(grid: Path, capsys: pytest.CaptureFixture[str]) -> None:
