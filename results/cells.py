@@ -124,7 +124,13 @@ def with_best(columns: Sequence[Column], rows: Sequence[Row], rivals: Sequence[s
         sign = {"higher": 1.0, "lower": -1.0}.get(column.better, 0.0)
         for members in blocks.values() if sign else ():
             estimates = {index: rows[index].cells[place].estimate for index in members}
-            means = {index: sign * found.mean for index, found in estimates.items() if found is not None}
+            # beside means over seeds, one seed may be a lucky one
+            fewest = 2 if any(found is not None and found.runs > 1 for found in estimates.values()) else 1
+            means = {
+                index: sign * found.mean
+                for index, found in estimates.items()
+                if found is not None and found.runs >= fewest
+            }
             if len(means) > 1:
                 best |= {(index, place) for index, mean in means.items() if mean == max(means.values())}
     marked = {index for index, _ in best}

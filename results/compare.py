@@ -140,6 +140,9 @@ def differences_of(run: Mapping[str, Any], conditions: Mapping[str, str], thresh
         "pretrain": "none" if weights == "scratch" else "ImageNet" if imagenet else weights,
         "decoder": str(run.get("decoder") or "").partition(" ")[0],
     }
+    on, theirs = run.get("pretrain.benchmark.name"), _plain(conditions.get("pretrain", ""))
+    if on and weights == "scratch" and theirs != "none":
+        ours["pretrain"] = f"{on} SSL"  # as published.csv calls a pretraining without labels
     for key, value in ours.items():
         theirs = conditions.get(key, "")
         if theirs and (value is not None or key != "frames") and _plain(theirs) != _plain(value):

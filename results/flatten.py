@@ -278,6 +278,7 @@ def _origin_columns(record: Mapping[str, Any]) -> dict[str, Any]:
         "unreadable_test": record["unreadable"]["test"],
         "decoder": f"{decoder} {version}" if version else decoder,
         "device": environment.get("device"),
+        "machine": str(environment.get("gpu") or environment.get("cpu") or environment.get("device") or "?"),
         "torch": environment["torch"],
         "timm": environment.get("timm"),
         "started": record["started"],

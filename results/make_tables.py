@@ -26,6 +26,7 @@ import pandas as pd
 
 from results.collect import collect, problems
 from results.compare import FILE, ThresholdError, read_thresholds
+from results.equivalent import EquivalentError, canonical
 from results.record import write_text
 from results.reference import References, load
 from results.reference.model import ReferenceError
@@ -60,7 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         references, thresholds = load(), read_thresholds(options.thresholds)
-    except (ReferenceError, ThresholdError) as error:
+        canonical("")
+    except (ReferenceError, ThresholdError, EquivalentError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     committed = COMMITTED if options.check else {"runs": ["runs"], "out": "results/tables"}

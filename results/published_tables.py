@@ -149,7 +149,7 @@ def _our_row(
         kind,
         arm["backbone"],
         run.get(f"{run['phase']}.sampling.num_frames"),
-        arm["weights"],
+        _pretrained(arm),
         run.get("protocol_name"),
     ]
     stated += [_rounded(run.get("cost.gmacs"), 1.0), _rounded(run.get("cost.parameters"), 1e-6)]
@@ -164,6 +164,13 @@ def _our_row(
         verdict = not_applicable()
     names = texts(NOT_APPLICABLE if value in (None, "") else value for value in stated)
     return Row((*names, cell, verdict, label(arm.note or "our runs")), _block(arm))
+
+
+def _pretrained(arm: Arm) -> str:
+    """Weights, and the data that a pretraining saw without labels, in the words of published.csv."""
+    name = str(arm.first.get("pretrain.benchmark.name") or "")
+    seen = [f"{TITLES.get(name, name)} SSL"] if name else []
+    return " + ".join([*([arm["weights"]] if arm["weights"] != "scratch" or not seen else []), *seen])
 
 
 def _told(arm: Arm, axes: Sequence[str]) -> list[str]:

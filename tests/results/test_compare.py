@@ -35,6 +35,9 @@ RUN = {
 }
 
 
+SCRATCH = {"weights": "scratch"}
+
+
 def ours(mean: float, half: float) -> Estimate:
     return Estimate(mean, half / 2.5, 3, 3, Interval(mean - half, mean + half, "seeds"))
 
@@ -92,6 +95,12 @@ def test_nothing_differs_where_nothing_does() -> None:
     assert differences_of(RUN, {}, Thresholds()) == []
 
 
+@pytest.mark.parametrize("theirs", ["UCF-101 SSL", "none", ""])
+def test_a_pretraining_without_labels_is_what_others_call_so(theirs: str) -> None:
+    run = RUN | SCRATCH | {"pretrain.benchmark.name": "ucf101"}
+    assert differences_of(run, {"pretrain": theirs}, Thresholds()) == []
+
+
 @pytest.mark.parametrize(
     ("conditions", "changes", "said"),
     [
@@ -105,6 +114,16 @@ def test_nothing_differs_where_nothing_does() -> None:
             {"pretrain": "ImageNet"},
             {"weights": "augreg_in21k_ft_in1k"},
             "pretrain augreg_in21k_ft_in1k, theirs ImageNet",
+        ),
+        (
+            {"pretrain": "UCF-101 SSL"},
+            SCRATCH | {"pretrain.benchmark.name": "kinetics400"},
+            "pretrain kinetics400 SSL, theirs UCF-101 SSL",
+        ),
+        (
+            {"pretrain": "UCF-101"},
+            SCRATCH | {"pretrain.benchmark.name": "ucf101"},
+            "pretrain ucf101 SSL, theirs UCF-101",
         ),
         ({"split": "1"}, {}, "split val, theirs 1"),
         ({"decoder": "pyav"}, {}, "decoder decord, theirs pyav"),

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from results import equivalent
 from results.collect import collect
 from results.make_tables import main, make_tables
 from results.reference import load
@@ -115,6 +116,16 @@ def test_missing_prints_commands_alone(grid: Path, capsys: pytest.CaptureFixture
     assert f"python sweeps/run.py -m {wanted} levels=3 init=run" in lines and len(lines) == len(set(lines))
     assert main(["--runs", str(grid / "nothing"), "--missing"]) == 0
     assert "experiment=negatives" in capsys.readouterr().out
+
+
+def test_a_damaged_list_of_equal_code_is_said(
+    grid: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    damaged = grid / "equivalent.json"
+    damaged.write_text("{")
+    monkeypatch.setattr(equivalent, "FILE", damaged)
+    assert main(["--runs", str(grid / "runs"), "--out", str(grid / "tables")]) == 2
+    assert "equivalent.json cannot be read" in capsys.readouterr().err
 
 
 def test_thresholds_come_from_a_file(grid: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -99,6 +99,10 @@ def test_controls_are_not_judged_and_what_differs_is_said(make: Any, frame_of: F
     assert [row["kept apart by"].text for row in judged] == ["fusion init random", "fusion init zero"]
     static = {run["run_id"] for arm in arms if arm["motion_input"] == "static" for run in arm.records}
     assert not static & {run for row in table.rows for run in row.runs}
+    (pretrained,) = {
+        row["pretrain"].text for row in rows(benchmark_table("sthv1", arms, load(), Thresholds()), "(ours)")
+    }
+    assert pretrained == "synthmotion SSL"
     methods = [row["method"].text for row in rows(benchmark_table("sthv1", arms, load(), Thresholds()), "(ours)")]
     assert len(set(methods)) == 3 and sum("motion input static" in method for method in methods) == 1
 
