@@ -48,8 +48,9 @@ def rule(thresholds: Thresholds) -> str:
     """The rule of the verdicts, as it is printed under a table."""
     return (
         f"Verdict, with d = ours - published and h the half-width of our {100 * CONFIDENCE:g} % interval over "
-        "independent seeds: `incomparable` on any difference of protocol, data, decoder or coverage (below "
-        f"{100 * thresholds.coverage:g} %); `single run` without a second seed; `reproduced` if |d| <= "
+        "independent seeds: `incomparable` on any difference that the source states of protocol, frames, split, "
+        "backbone, weights, copy of the data or decoder, or on a coverage below "
+        f"{100 * thresholds.coverage:g} %; `single run` without a second seed; `reproduced` if |d| <= "
         f"{thresholds.tolerance:g} and h <= {thresholds.half_width:g}; `within noise` if |d| <= h; else `above` or "
         "`below`; `missing`: no finished run; `not transcribed`: nobody has entered the printed figure."
     )

@@ -25,6 +25,7 @@ if __name__ == "__main__":
 import pandas as pd
 
 from results.collect import collect, problems
+from results.command import one_line
 from results.compare import FILE, ThresholdError, read_thresholds
 from results.equivalent import EquivalentError, canonical
 from results.record import write_text
@@ -71,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.missing:
         return _print_missing(all_tables(frame, references, thresholds=thresholds, unfilled=True))
     for problem in problems(frame):
-        print(f"not in the tables: {problem}", file=sys.stderr)
+        print(one_line(f"not in the tables: {problem}"), file=sys.stderr)
     printed = main_tables(frame)
     if not printed:
         print(
@@ -125,7 +126,7 @@ def _print_missing(tables: Sequence[Table]) -> int:
         commands = [command for command in table.missing if command not in told]
         told |= set(commands)
         if commands:
-            print("\n".join([f"# {table.title}", *commands, ""]))
+            print("\n".join([f"# {table.title}", *map(one_line, commands), ""]))
     if not told:
         print("# nothing is missing")
     return 0

@@ -41,6 +41,19 @@ def test_what_was_left_out_is_said(make: Any, tmp_path: Path, capsys: pytest.Cap
     assert "Top-1 by levels and backbone" in captured.out
 
 
+def test_what_records_say_harms_no_terminal(make: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make.save(tmp_path, make.runs(backbone="a\x1b[2J\nb", levels=1))
+    folder = tmp_path / "test" / "unfinished"
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    (folder / "status.json").write_text(json.dumps({"state": "failed", "message": "\x1b]0;title\x07"}))
+    for options in ([], ["--missing"]):
+        main(["--runs", str(tmp_path), "--out", str(tmp_path / "out"), *options])
+        said = capsys.readouterr()
+        assert "\x1b" not in (said.err if not options else said.out)
+    assert "[2J b" in said.out
+
+
 def test_without_a_finished_run_it_says_what_to_type(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--runs", str(tmp_path), "--out", str(tmp_path / "out")]) == 1
     captured = capsys.readouterr()
