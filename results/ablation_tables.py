@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from results.ablations import Axis
-from results.cells import accuracy, labels, make_table, origin, sampling, texts
+from results.cells import accuracy, counts_text, labels, make_table, origin, sampling, texts
 from results.commands import network, plain_init, sweep
 from results.compare import signed
 from results.grouping import EXTRA_AXES, NOTE_COLUMN, Arm, groups_of, natural, note, shown_axes, value_text
@@ -55,11 +55,14 @@ def ablation_table(axis: Axis, arms: Sequence[Arm], varying: Varying, answers: A
     columns += [Column("top-1", unit="%", better="higher"), Column("difference", unit="points")]
     columns += [Column(name, unit="%", better="higher") for name in groups]
     columns += labels([NOTE_COLUMN] if noted else [])
+    place = [column.name for column in columns].index("difference")
+    partly = any(" (n=" in row.cells[place].text for row in rows)
     caption = [
         axis.question,
         "Top-1 in per cent of the test videos. Difference: to the first row of the block, in points, seed paired with "
         "seed; in brackets its 95 % interval, Student's t over independent pretrainings, or, where it says `videos`, a "
         "paired bootstrap over the test videos of one run each (video sampling only)." if rows else "",
+        "With n: over the runs of seeds that both rows have." if partly else "",
         sampling(shown, "metric.top1", "the test videos"),
         origin(shown),
     ]  # fmt: skip
@@ -215,6 +218,8 @@ def difference_cell(arm: Arm, baseline: tuple[Label, Arm], answers: Answers) -> 
         kind = " videos" if interval.kind == "videos" else ""
         text += f" [{signed(interval.low)}, {signed(interval.high)}]{kind}"
     runs = tuple(sorted({run["run_id"] for pair in pairs for run in (pair.ours, pair.other)}))
+    if len(runs) < len(arm.numbers("metric.top1")) + len(base.numbers("metric.top1")):
+        text += f" ({counts_text(found)})"  # not the difference of the two figures that the rows show
     estimate = Estimate(found.mean, found.sd, found.runs, found.independent, interval)
     return Cell(text, "measured", estimate=estimate, comparison=Comparison(other, found.mean, interval), runs=runs)
 

@@ -57,8 +57,12 @@ def estimate_text(found: Estimate, decimals: int) -> str:
     text = f"{found.mean:.{decimals}f}"
     if found.runs == 1:
         return text
-    counts = f"n={found.runs}" if found.independent == found.runs else f"n={found.runs}/{found.independent}"
+    counts = counts_text(found)
     return f"{text} ({counts})" if found.sd is None else f"{text} ± {found.sd:.{decimals}f} ({counts})"
+
+
+def counts_text(found: Estimate) -> str:
+    return f"n={found.runs}" if found.independent == found.runs else f"n={found.runs}/{found.independent}"
 
 
 def _binomial(arm: Arm, top1: float, videos: str) -> Interval | None:

@@ -43,7 +43,7 @@ def backbones_table(arms: Sequence[Arm], varying: Varying, answers: Answers = ri
     caption = [
         "Parameters of the network that is tested, and multiply-adds of one clip (view), with what motion adds to the "
         "plain backbone of the row's block: one figure where all seeds agree. Difference of top-1 to that backbone, "
-        "seed paired with seed.",
+        "seed paired with seed; with n where not all seeds are on both sides.",
         sampling(shown, "metric.top1", "the test videos"),
         origin(shown),
     ]

@@ -4,6 +4,7 @@ trained on labels. Rows without pretraining are the same network as it was drawn
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -17,6 +18,7 @@ from results.grouping import (
     Arm,
     groups_of,
     is_gap,
+    natural,
     shown_axes,
 )
 from results.runs import Runs
@@ -151,9 +153,9 @@ def _command(arm: Arm, phase: str) -> str:
     return " ".join([found, f"phase={phase}", *words]) if found else ""
 
 
-def _rank(pair: Pair, order: dict[int, int]) -> tuple[int, int, str, int]:
+def _rank(pair: Pair, order: dict[int, int]) -> tuple[Any, ...]:
     first = _members([pair])[0]
-    return (first["levels"], first["pretraining"] != "none", first["backbone"], order[id(first)])
+    return (first["levels"], first["pretraining"] != "none", natural(first["backbone"]), order[id(first)])
 
 
 def _config(arms: Sequence[Arm], prefix: str) -> set[str]:

@@ -153,7 +153,7 @@ def _our_row(
         run.get("protocol_name"),
     ]
     stated += [_rounded(run.get("cost.gmacs"), 1.0), _rounded(run.get("cost.parameters"), 1e-6)]
-    same = [row for row in printed if row.ours and row.setting == kind and _is(arm, row.ours)]
+    same = [row for row in printed if row.ours and row.setting == kind and _is(arm, {**row.ours, "setting": kind})]
     if same:
         # of several sources the one that differs least: to be incomparable with all is to be with the nearest
         judged = [(_gaps(arm, row.published(), thresholds), row) for row in same]

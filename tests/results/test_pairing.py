@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
-from results.ablation_tables import difference_cell
+from results.ablation_tables import ablation_table, difference_cell
+from results.ablations import DEPTH
 from results.pairing import pairs_of
 from results.runs import Runs
+from results.settings import Varying
 from results.stats import t_interval
 from results.tables import levels_by_backbone
 
@@ -67,6 +69,19 @@ def test_pretrainings_of_both_sides_are_paired_by_their_seeds(make: Any, frame_o
     wanted = t_interval([100 * (100.5 + 10 * p * p - 10 * p) / 480 for p in range(3)])
     assert (found.runs, found.independent) == (6, 3)
     assert (found.interval.low, found.interval.high) == (pytest.approx(wanted.low), pytest.approx(wanted.high))
+
+
+def test_a_difference_over_some_of_the_seeds_says_over_how_many(make: Any, frame_of: FrameOf) -> None:
+    """In a half-finished sweep it is not the difference of the two figures beside it."""
+    chains = [make.runs(levels=1, seed=seed, correct=240 + 60 * seed) for seed in (0, 1, 2)]
+    frame = frame_of(*chains, *plain(make, (0, 1)))
+    cell = difference(frame, (1,), (0, "none"))
+    assert cell.text.startswith("+35.3 [") and cell.text.endswith("] (n=2)")
+    arms = Runs(frame).arms("test")
+    table = ablation_table(DEPTH, arms, Varying(arms))
+    assert "With n: over the runs of seeds that both rows have." in table.caption
+    whole = frame_of(*chains, *plain(make, (0, 1, 2)))
+    assert "n=" not in difference(whole, (1,), (0, "none")).text
 
 
 def test_links_go_through_others(make: Any, frame_of: FrameOf) -> None:
