@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from results.grouping import NOTE_COLUMN, Arm, is_gap, shared_by
+from results.grouping import NOTE_COLUMN, Arm, is_gap
 from results.stats import clopper_pearson, successes
 from results.table import MISSING, Cell, Column, Estimate, Interval, Row, Table, label, missing
 
@@ -158,7 +158,7 @@ def shared_kinds(arms: Sequence[Arm]) -> set[bool]:
     """Of arms whose runs are not all independent: whether it is a pretraining that they share; otherwise, a seed."""
     found = set()
     for arm in arms:
-        if len({shared_by(run) for run in arm.records}) < len(arm.records):
+        if len(set(arm.shared)) < len(arm.records):
             found.add(bool(arm.first["pretrain_id"]))
     return found
 

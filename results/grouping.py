@@ -99,11 +99,16 @@ class Arm:
 
     def estimate(self, column: str, factor: float = 1.0) -> tuple[Estimate | None, tuple[str, ...]]:
         """Of `factor` times the figure in `column`, and the ids of the runs that have it."""
-        runs = [run for run in self.records if not is_gap(run.get(column))]
-        if not runs:
+        found = [(run, key) for run, key in zip(self.records, self.shared, strict=True) if not is_gap(run.get(column))]
+        if not found:
             return None, ()
-        shared = [shared_by(run) for run in runs]
-        return estimate([factor * float(run[column]) for run in runs], shared), tuple(run["run_id"] for run in runs)
+        values = [factor * float(run[column]) for run, _ in found]
+        return estimate(values, [key for _, key in found]), tuple(run["run_id"] for run, _ in found)
+
+    @cached_property
+    def shared(self) -> tuple[Hashable, ...]:
+        """Of each run, what it has in common with those that it is not independent of."""
+        return tuple(map(shared_by, self.records))
 
     def values(self, column: str) -> list[Any]:
         """The distinct values of a column, sorted as text; gaps left out."""

@@ -161,6 +161,13 @@ def test_one_seed_is_compared_over_the_videos_both_tested_and_says_so(
     assert plain["difference"].comparison.interval is None
 
 
+def test_clips_of_one_video_give_a_difference_no_interval(make: Any, frame_of: FrameOf) -> None:
+    config = {"test.metric": "clip"}
+    frame = frame_of(make.runs(levels=0, pretraining="none", config=config), make.runs(levels=1, config=config))
+    (row,) = cells_of(table_of(DEPTH, frame, answers=lambda run: {"a": True, "b": False}), "1", "progressive")
+    assert row["difference"].text == "0.0"
+
+
 def test_predictions_are_read_beside_the_record(make: Any, frame_of: FrameOf) -> None:
     frame = frame_of(make.runs(levels=0, pretraining="none"), make.runs(levels=1, correct=260))
     for _, row in frame[frame["phase"] == "test"].iterrows():
