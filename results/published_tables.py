@@ -227,7 +227,8 @@ def _command(ours: Mapping[str, Any]) -> str:
     if setting in ("linear", "retrieval"):
         words.append(f"phase={PHASES[setting]}")
     if "split" in ours:
-        words.append(f"benchmark.split={ours['split']}")
+        # a mean over splits is made of runs on each
+        words.append(f"benchmark.split={str(ours['split']).removeprefix('mean(').removesuffix(')')}")
     return " ".join(["python sweeps/run.py -m", *words, "seed=0,1,2"])
 
 

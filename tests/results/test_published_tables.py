@@ -61,6 +61,14 @@ def test_slots_of_the_paper_are_not_transcribed_and_say_how_ours_are_made() -> N
         )
 
 
+def test_a_mean_over_splits_is_asked_for_split_by_split() -> None:
+    references = load()
+    first = next(cell for cell in references.paper if cell.setting == "finetune")
+    cell = replace(first, ours={**first.ours, "split": "mean(1,2,3)"})
+    (command,) = paper_table([], References([], [cell]), Thresholds()).missing
+    assert " benchmark.split=1,2,3 " in command and "mean" not in command
+
+
 @pytest.mark.parametrize(
     ("correct", "verdict"),
     [
