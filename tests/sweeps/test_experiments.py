@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from hcml.config import to_dict
+from hcml.config import BenchmarkConfig, to_dict
 from results.ablation_tables import ablation_table
 from results.ablations import AXES, Axis
 from results.commands import BENCHMARKS, row
@@ -60,7 +60,9 @@ def test_the_command_of_a_missing_row_makes_that_row(settings: Callable[..., dic
 
 
 def test_what_a_benchmark_is_unless_somebody_says_else_is_known() -> None:
-    found = {path.stem: yaml.safe_load(path.read_text()) for path in (EXPERIMENTS.parent / "benchmark").glob("*.yaml")}
+    usual = to_dict(BenchmarkConfig())
+    files = (EXPERIMENTS.parent / "benchmark").glob("*.yaml")
+    found = {path.stem: usual | yaml.safe_load(path.read_text()) for path in files}
     assert {name: {key: str(plain[key]) for key in BENCHMARKS[name]} for name, plain in found.items()} == BENCHMARKS
 
 
