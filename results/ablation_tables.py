@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from results.ablations import Axis
@@ -29,7 +30,8 @@ def ablation_table(axis: Axis, arms: Sequence[Arm], varying: Varying, answers: A
     run only. Rows that are expected and not there say `missing` and how to get them.
     """
     labelled = [(label, arm) for arm in arms if (label := axis.label(arm.first)) is not None]
-    blocks, fullest = _shown(axis, blocks_of(labelled, varying, axis.owned))
+    found = [_with_partners(axis, block) for block in blocks_of(labelled, varying, axis.owned)]
+    blocks, fullest = _shown(axis, [block for block in found if block.arms])
     shown = [arm for block in blocks for _, arm in block.arms]
     common = [name for name in COMMON if axis.columns != (name,)]
     fixed = [] if "levels" in axis.columns else ["levels"]
@@ -59,8 +61,8 @@ def ablation_table(axis: Axis, arms: Sequence[Arm], varying: Varying, answers: A
     partly = any(" (n=" in row.cells[place].text for row in rows)
     caption = [
         axis.question,
-        "Top-1 in per cent of the test videos. Difference: to the first row of the block, in points, seed paired with "
-        "seed; in brackets its 95 % interval, Student's t over independent pretrainings, or, where it says `videos`, a "
+        f"Top-1 in per cent of the test videos. Difference: {axis.difference}, in points, seed paired with seed; "
+        "in brackets its 95 % interval, Student's t over independent pretrainings, or, where it says `videos`, a "
         "paired bootstrap over the test videos of one run each (video sampling only)." if rows else "",
         "With n: over the runs of seeds that both rows have." if partly else "",
         sampling(shown, "metric.top1", "the test videos"),
@@ -71,6 +73,21 @@ def ablation_table(axis: Axis, arms: Sequence[Arm], varying: Varying, answers: A
         return make_table(axis.name, axis.title, caption, columns, rows, shown, experiment=axis.experiment)
     filled = f"Filled by the sweeps: {'; '.join(sweep(name, None) for name in sweeps)}"
     return make_table(axis.name, axis.title, caption, columns, rows, shown, footnotes=[filled])
+
+
+def _paired(axis: Axis, block: Block) -> set[Label]:
+    """The rows of pairs, where rows have baselines of their own."""
+    labels = {label for label, _ in block.arms}
+    pairs = [(label, axis.beside(label)) for label in labels] if axis.beside else []
+    return {label for pair in pairs if pair[0] != pair[1] and pair[1] in labels for label in pair}
+
+
+def _with_partners(axis: Axis, block: Block) -> Block:
+    """Without the rows that neither are nor have a baseline, where each row has its own, unless they are expected."""
+    if axis.beside is None:
+        return block
+    kept = _paired(axis, block) | {label for label, _ in axis.expected}
+    return replace(block, arms=tuple(arm for arm in block.arms if arm[0] in kept))
 
 
 def _shown(axis: Axis, blocks: Sequence[Block]) -> tuple[list[Block], set[int]]:
@@ -88,7 +105,7 @@ def _shown(axis: Axis, blocks: Sequence[Block]) -> tuple[list[Block], set[int]]:
     }
     for place in dict.fromkeys(_place(block) for block in blocks):
         members = [block for block in blocks if _place(block) == place]
-        varied = [block for block in members if len(set(block.own)) > 1]
+        varied = [block for block in members if (_paired(axis, block) if axis.beside else len(set(block.own)) > 1)]
         best = max(varied or members, key=lambda block: _fullness(block, wanted, usual))
         if not varied:
             varied = [best] if any(label in wanted for label, _ in best.arms) else []
@@ -139,7 +156,7 @@ def _rows(
     note_of = {id(arm): said for (_, arm), said in zip(block.arms, notes or (), strict=notes is not None)}
     order = [label for label, _ in axis.expected] if _expects(axis, block) else []
     found = sorted(block.arms, key=lambda item: _rank(item[0], order))
-    baseline = found[0] if not order or found[0][0] == order[0] else None
+    first = found[0][0] if not order or found[0][0] == order[0] else None
     rows = []
     for label in sorted({*expected, *(label for label, _ in found)}, key=lambda label: _rank(label, order)):
         arms = [arm for known, arm in found if known == label]
@@ -150,10 +167,9 @@ def _rows(
             rows.append(Row((*texts([*shown, *label]), *cells, *texts([] if notes is None else [""])), name))
         for arm in arms:
             cells = [accuracy(arm, "metric.top1", "videos")]
-            if baseline is None:
-                cells.append(not_applicable())
-            else:
-                cells.append(difference_cell(arm, baseline, answers))
+            other = axis.beside(label) if axis.beside else first
+            baseline = next((item for item in found if item[0] == other), None)
+            cells.append(not_applicable() if baseline is None else difference_cell(arm, baseline, answers))
             cells += [accuracy(arm, f"group.{group}.top1", f"group.{group}.counted") for group in groups]
             rows.append(Row((*texts([*shown, *label]), *cells, *texts([note_of[id(arm)]] if notes else [])), name))
     return rows

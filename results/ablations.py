@@ -31,6 +31,11 @@ class Axis:
     expected: tuple[tuple[Label, str], ...]
     profile: str = ""
     """The only profile for which rows are expected, where their labels depend on it."""
+    beside: Callable[[Label], Label] | None = None
+    """The label of the row that a row is compared with (its own: it is a baseline); None = the first row of the block.
+    Only pairs are shown then."""
+    difference: str = "to the first row of the block"
+    """What the difference is to."""
 
 
 def _depth(run: Run) -> Label:
@@ -90,12 +95,25 @@ def _fusion(run: Run) -> Label | None:
     return (str(run["fusion_init"]), str(run["pretraining"])) if run["levels"] else None
 
 
+def _steps(run: Run, *phases: str) -> int | str:
+    found = [run.get(f"{phase}.length.steps") for phase in phases]
+    known = [int(count) for count in found if isinstance(count, int | float) and count == count and count > 0]
+    return sum(known) if known else NOT_APPLICABLE
+
+
 def _control(run: Run) -> Label | None:
     """Equal steps make equal compute visible: those of pretraining and of fine-tuning together."""
-    steps = [run.get(f"{phase}.length.steps") for phase in ("pretrain", "finetune")]
-    known = [int(count) for count in steps if isinstance(count, int | float) and count == count and count > 0]
-    total = sum(known) if known else NOT_APPLICABLE
+    total = _steps(run, "pretrain", "finetune")
     return tuple(map(str, (run["levels"], run["temporal"], run["motion_input"], run["pretraining"], total)))
+
+
+def _equal_labels(run: Run) -> Label | None:
+    return _depth(run) if run["levels"] else None
+
+
+def _equal_compute(run: Run) -> Label | None:
+    steps = _steps(run, "finetune"), _steps(run, "pretrain", "finetune")
+    return (*_depth(run), *map(str, steps)) if run["levels"] and NOT_APPLICABLE not in steps else None
 
 
 DEPTH = Axis(
@@ -114,6 +132,39 @@ DEPTH = Axis(
             for pretraining, init in (("none", "scratch"), ("progressive", "run"))
         ),
     ),
+)
+EQUAL_LABELS = Axis(
+    "equal_labels",
+    "What pretraining adds to the same fine-tuning",
+    "Pairs of rows, with and without pretraining, that are fine-tuned alike; the pretraining comes on top.",
+    ("levels", "pretraining"),
+    _equal_labels,
+    ("model.levels", "curriculum.steps_per_level"),
+    "hierarchy",
+    DEPTH.expected[1:],
+    beside=lambda label: (label[0], "none"),
+    difference="to the same levels without pretraining, after as many steps with labels",
+)
+EQUAL_COMPUTE = Axis(
+    "equal_compute",
+    "What pretraining adds to as many steps in all",
+    "Pairs of rows, with and without pretraining, that take as many steps: while one learns without labels, the other "
+    "one learns with them.",
+    ("levels", "pretraining", "steps with labels", "steps in all"),
+    _equal_compute,
+    ("model.levels", "curriculum.steps_per_level", "length"),
+    "control_compute",
+    tuple(
+        ((str(levels), pretraining, steps, "720"), f"levels={levels} {overrides}")
+        for levels in (1, 2, 3)
+        for pretraining, steps, overrides in (
+            ("none", "720", "init=scratch finetune.length.steps=720"),
+            ("progressive", "320", "init=run finetune.length.steps=320"),
+        )
+    ),
+    profile="full",
+    beside=lambda label: (label[0], "none", label[3], label[3]),
+    difference="to the same levels without pretraining, after as many steps in all",
 )
 OBJECTIVES = Axis(
     "pretraining_objectives",
@@ -233,4 +284,16 @@ CONTROLS = Axis(
     ),
     profile="full",
 )
-AXES = (DEPTH, CONTROLS, OBJECTIVES, CURRICULUM, PRIME, NEGATIVES, TEMPORAL, AUXILIARY, FUSION)
+AXES = (
+    DEPTH,
+    EQUAL_LABELS,
+    EQUAL_COMPUTE,
+    CONTROLS,
+    OBJECTIVES,
+    CURRICULUM,
+    PRIME,
+    NEGATIVES,
+    TEMPORAL,
+    AUXILIARY,
+    FUSION,
+)

@@ -122,9 +122,17 @@ def test_the_figures_of_the_readme_stand_in_the_committed_tables() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     section = text[text.index("## What it says so far") : text.index("## The four benchmarks")]
     tables = ROOT / "results" / "tables"
-    for head, name in (("| levels | pretraining | top-1", "hierarchy_depth"), ("| levels | temporal", "controls")):
+    shown = {
+        "| levels | pretraining | top-1": "hierarchy_depth",
+        "| levels | temporal": "controls",
+        "| levels | pretraining | steps": "equal_compute",
+    }
+    for head, name in shown.items():
         lines = section[section.index(head) :].split("\n\n")[0].splitlines()
         columns, *rows = ([part.strip() for part in line.strip("|").split("|")] for line in lines if "---" not in line)
         with (tables / f"{name}.csv").open(encoding="utf-8", newline="") as file:
             found = [tuple(row[column] for column in columns) for row in csv.DictReader(file)]
         assert rows and all(tuple(row) in found for row in rows), f"README differs from results/tables/{name}.csv"
+    pairs = "".join((tables / f"equal_{kind}.csv").read_text(encoding="utf-8") for kind in ("labels", "compute"))
+    said = re.findall(r"[+-]\d+\.\d\s\[[^]]*\]", section[section.index("Read beside 50 %") :])
+    assert len(said) == 3 and all(" ".join(difference.split()) in pairs for difference in said)

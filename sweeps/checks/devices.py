@@ -80,7 +80,7 @@ def cpu_bf16() -> Iterator[Finding]:
 
     flags = torch.backends.cpu.get_cpu_capability()
     known = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()
-    text = "in hardware" if known else "emulated, several times slower than fp32: for runs on it set compute.precision=fp32"
+    text = "in hardware" if known else "emulated, several times slower than fp32: here, set compute.precision=fp32"
     yield ok("cpu", f"{flags}, {cores()} cores for this process; bf16 {text}")
 
 

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import csv
-import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,14 +8,23 @@ from typing import Any
 import pytest
 
 from results.ablation_tables import ablation_table
-from results.ablations import AUXILIARY, AXES, CONTROLS, CURRICULUM, DEPTH, NEGATIVES, OBJECTIVES, PRIME, TEMPORAL
+from results.ablations import (
+    AUXILIARY,
+    AXES,
+    CONTROLS,
+    CURRICULUM,
+    DEPTH,
+    EQUAL_COMPUTE,
+    EQUAL_LABELS,
+    NEGATIVES,
+    OBJECTIVES,
+    PRIME,
+)
 from results.cost_tables import backbones_table, cost_table
-from results.reference import load
 from results.runs import Runs
 from results.settings import Varying
 from results.stats import t_interval
 from results.table import Table
-from results.tables import all_tables
 
 FrameOf = Callable[..., Any]
 WEIGHTS = {
@@ -70,31 +78,6 @@ def test_expected_rows_that_nobody_ran_say_missing_and_how_to_get_them(make: Any
         "backbone.name=resnet50 levels=3 init=scratch"
     )
     assert table.missing[-1] == command and len(table.missing) == 5
-
-
-def test_the_command_of_a_row_has_what_its_block_has(make: Any, frame_of: FrameOf) -> None:
-    """Another split, copy or decoder of the data, other weights, another network: else it fills another block."""
-    phases = ("pretrain", "finetune", "test")
-    benchmark = {"name": "ucf101", "version": "original", "split": "2", "decoder": "pyav", "test_per_class": 0}
-    backbone = {"name": "resnet50.tv_in1k", "pretrained": "timm"}
-    config: dict[str, Any] = {f"{phase}.benchmark": benchmark for phase in phases}
-    config |= {f"{phase}.model.backbone": backbone for phase in phases}
-    frame = frame_of(make.runs(levels=3, config=config, temporal="shift", fusion="random", data__benchmark="ucf101"))
-    commands = table_of(DEPTH, frame).missing
-    place = "profile=quick benchmark=ucf101 benchmark.version=original benchmark.split=2 benchmark.decoder=pyav"
-    place += " backbone.name=resnet50.tv_in1k backbone.pretrained=timm"
-    head = f"python sweeps/run.py -m experiment=hierarchy {place}"
-    assert commands[0] == f"{head} levels=0 init=weights temporal=shift fusion.init=random"
-    assert commands[1] == f"{head} levels=1 init=weights temporal=shift fusion.init=random"
-    # what an axis sets itself is not said twice
-    assert all(words.count("temporal=") == 1 for words in table_of(TEMPORAL, frame).missing)
-
-
-def test_names_in_records_cannot_put_words_into_a_command(make: Any, frame_of: FrameOf) -> None:
-    frame = frame_of(make.runs(backbone="a; rm -rf x", levels=1))
-    for table in all_tables(frame, load()):
-        for words in map(shlex.split, table.missing):
-            assert "rm" not in words and words[:2] == ["python", "sweeps/run.py"]
 
 
 def test_rows_of_more_than_expected_stand_in_their_order(make: Any, frame_of: FrameOf) -> None:
@@ -280,3 +263,53 @@ def test_backbones_say_what_motion_adds(make: Any, frame_of: FrameOf) -> None:
     ]
     assert [cells["backbone"].text for cells in cells_of(table)] == ["resnet18", "resnet18", "resnet50", "resnet50"]
     assert len(cost_table(frame).rows) == 10
+
+
+def spent(make: Any, levels: int, pretraining: str, labelled: int, seed: int, correct: int) -> dict[str, Any]:
+    config = {"finetune.length": {"steps": labelled}, "pretrain.length": {"steps": 400}}
+    return make.runs(
+        levels=levels, pretraining=pretraining, seed=seed, correct=correct + seed, config=config, profile="full"
+    )
+
+
+def test_pretraining_is_compared_at_equal_labels_and_at_equal_steps_each_with_its_own_row(
+    make: Any, frame_of: FrameOf
+) -> None:
+    chains = []
+    for seed in range(3):
+        chains.append(spent(make, 0, "none", 320, seed, 100))
+        for levels in (1, 2):
+            chains += [spent(make, levels, "none", 320, seed, 200), spent(make, levels, "none", 720, seed, 400)]
+            chains.append(spent(make, levels, "progressive", 320, seed, 250 + 50 * levels))
+    frame = frame_of(*chains)
+    for axis, other in ((EQUAL_LABELS, 200), (EQUAL_COMPUTE, 400)):
+        table = table_of(axis, frame)
+        assert "0" not in {row["levels"].text for row in cells_of(table)}, "nothing is pretrained there"
+        shown = [row for row in cells_of(table) if row["top-1"].text != "missing"]
+        assert len(shown) == 4, "rows without a partner are left out"
+        for levels in (1, 2):
+            (found,) = [row for row in shown if row["levels"].text == str(levels) and row["difference"].comparison]
+            wanted = 100 * (250 + 50 * levels - other) / 480
+            assert found["pretraining"].text == "progressive" and len(found["difference"].runs) == 6
+            assert found["difference"].comparison.difference == pytest.approx(wanted)
+    assert {row.cells[-2].command for row in table_of(EQUAL_COMPUTE, frame).rows if row.cells[-2].kind == "missing"}
+
+
+def test_unpretrained_runs_alone_are_shown_until_there_are_pairs(make: Any, frame_of: FrameOf) -> None:
+    alone = [spent(make, 1, "none", 320, seed, 200) for seed in (0, 1)]
+    (row,) = [row for row in cells_of(table_of(EQUAL_LABELS, frame_of(*alone))) if row["top-1"].kind == "measured"]
+    assert (row["levels"].text, row["pretraining"].text) == ("1", "none")
+    longer = [spent(make, n, "none", 720, 0, 400) for n in (1, 2)]
+    table = table_of(EQUAL_LABELS, frame_of(*alone, *longer, spent(make, 1, "progressive", 320, 0, 300)))
+    assert sum(row["top-1"].kind == "measured" for row in cells_of(table)) == 2
+
+
+def test_a_pair_of_which_one_was_not_run_is_asked_for(make: Any, frame_of: FrameOf) -> None:
+    chains = [spent(make, n, "progressive", 320, 0, 300) for n in (1, 2)] + [spent(make, 1, "none", 720, 0, 400)]
+    table = table_of(EQUAL_COMPUTE, frame_of(*chains))
+    rows = cells_of(table, "missing")
+    wanted = [("2", "none"), ("3", "none"), ("3", "progressive")]
+    assert [(row["levels"].text, row["pretraining"].text) for row in rows] == wanted
+    (alone,) = cells_of(table, "2", "progressive")
+    assert alone["top-1"].kind == "measured" and alone["difference"].text == "-"
+    assert rows[0]["top-1"].command.endswith("levels=2 init=scratch finetune.length.steps=720")

@@ -67,7 +67,8 @@ def test_the_losses_are_those_of_one_process(
     for a, b in zip(alone, shared, strict=True):
         assert a.keys() == b.keys()
         for name in a.keys() - {"alarms"}:
-            worst[name] = max(worst.get(name, 0.0), abs(a[name] - b[name]))
+            # relative to what is above 1: a contrast over a thousand keys is a loss of 7, rounded in units of 5e-7
+            worst[name] = max(worst.get(name, 0.0), abs(a[name] - b[name]) / max(1.0, abs(a[name])))
     assert max(value for name, value in worst.items() if name.startswith("loss")) < 1e-5, worst
     assert all(worst.get(name, 0.0) < 1e-3 for name in ("rank_2", "std_2", "reconstruction_ratio")), worst
     drift = max((a.double() - state(tmp_path / "shared")[k]).abs().max() for k, a in state(tmp_path / "alone").items())
