@@ -164,7 +164,8 @@ def _rows(
         if not arms:
             command = _command(axis, expected[label], sample.first)
             cells = [missing(command) for _ in ("top-1", "difference", *groups)]
-            rows.append(Row((*texts([*shown, *label]), *cells, *texts([] if notes is None else [""])), name))
+            said = [] if notes is None else [notes[0] if len(set(notes)) == 1 else ""]
+            rows.append(Row((*texts([*shown, *label]), *cells, *texts(said)), name))
         for arm in arms:
             cells = [accuracy(arm, "metric.top1", "videos")]
             other = axis.beside(label) if axis.beside else first

@@ -130,6 +130,16 @@ def test_arms_that_differ_in_anything_else_never_share_a_block(make: Any, frame_
             assert len(per_levels) <= 1
 
 
+def test_a_missing_row_says_to_which_block_it_belongs(make: Any, frame_of: FrameOf) -> None:
+    chains = [make.runs(levels=n, fingerprint=letter * 64, seed=s) for n in (1, 2) for s, letter in enumerate("ef")]
+    table = table_of(DEPTH, frame_of(*chains))
+    assert len(table.rows) == 14
+    assert {(row.block[:1], row.cells[-1].text) for row in table.rows} == {
+        ("1", "code eeeeeeee"),
+        ("2", "code ffffffff"),
+    }
+
+
 def test_one_seed_is_compared_over_the_videos_both_tested_and_says_so(
     make: Any, frame_of: FrameOf, tmp_path: Path
 ) -> None:
