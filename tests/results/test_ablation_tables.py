@@ -323,3 +323,6 @@ def test_a_pair_of_which_one_was_not_run_is_asked_for(make: Any, frame_of: Frame
     (alone,) = cells_of(table, "2", "progressive")
     assert alone["top-1"].kind == "measured" and alone["difference"].text == "-"
     assert rows[0]["top-1"].command.endswith("levels=2 init=scratch finetune.length.steps=720")
+    assert "experiment=hierarchy " in rows[2]["top-1"].command
+    (filled,) = [note for note in table.footnotes if note.startswith("Filled by the sweeps: ")]
+    assert "experiment=control_compute" in filled and "experiment=hierarchy" in filled
