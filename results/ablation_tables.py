@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -220,9 +220,11 @@ def difference_cell(arm: Arm, baseline: tuple[Label, Arm], answers: Answers) -> 
     pairs = pairs_of(arm, base, "metric.top1")
     if not pairs:
         return not_applicable()
-    ours, theirs = ({n: float(run["metric.top1"]) for n, run in enumerate(side)}
-                    for side in ([pair.ours for pair in pairs], [pair.other for pair in pairs]))  # fmt: skip
-    found = difference(ours, theirs, {n: pair.group for n, pair in enumerate(pairs)})
+    found = difference(
+        _top1(pair.ours for pair in pairs),
+        _top1(pair.other for pair in pairs),
+        {number: pair.group for number, pair in enumerate(pairs)},
+    )
     assert found is not None  # there is a pair
     interval = found.interval
     clips = any(run.get("test.metric") == "clip" for run in (pairs[0].ours, pairs[0].other))
@@ -240,6 +242,10 @@ def difference_cell(arm: Arm, baseline: tuple[Label, Arm], answers: Answers) -> 
         text += f" ({counts_text(found)})"  # not the difference of the two figures that the rows show
     estimate = Estimate(found.mean, found.sd, found.runs, found.independent, interval)
     return Cell(text, "measured", estimate=estimate, comparison=Comparison(other, found.mean, interval), runs=runs)
+
+
+def _top1(runs: Iterable[Mapping[str, Any]]) -> dict[Hashable, float]:
+    return {number: float(run["metric.top1"]) for number, run in enumerate(runs)}
 
 
 def _command(axis: Axis, overrides: str, run: Mapping[str, Any] | None) -> str:
