@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from results.ablations import Axis
-from results.cells import accuracy, labels, make_table, origin, sampling, texts
+from results.cells import accuracy, counts_text, labels, make_table, origin, sampling, texts
+from results.commands import network, plain_init, sweep
 from results.compare import signed
 from results.grouping import EXTRA_AXES, NOTE_COLUMN, Arm, groups_of, natural, note, shown_axes, value_text
+from results.pairing import pairs_of
 from results.predictions import right_answers
 from results.settings import Block, Label, Varying, blocks_of
 from results.stats import bootstrap_difference, difference
@@ -55,15 +57,22 @@ def ablation_table(axis: Axis, arms: Sequence[Arm], varying: Varying, answers: A
     columns += [Column("top-1", unit="%", better="higher"), Column("difference", unit="points")]
     columns += [Column(name, unit="%", better="higher") for name in groups]
     columns += labels([NOTE_COLUMN] if noted else [])
+    place = [column.name for column in columns].index("difference")
+    partly = any(" (n=" in row.cells[place].text for row in rows)
     caption = [
         axis.question,
         f"Top-1 in per cent of the test videos. Difference: {axis.difference}, in points, seed paired with seed; "
         "in brackets its 95 % interval, Student's t over independent pretrainings, or, where it says `videos`, a "
         "paired bootstrap over the test videos of one run each (video sampling only)." if rows else "",
+        "With n: over the runs of seeds that both rows have." if partly else "",
         sampling(shown, "metric.top1", "the test videos"),
         origin(shown),
     ]  # fmt: skip
-    return make_table(axis.name, axis.title, caption, columns, rows, shown, experiment=axis.experiment)
+    sweeps = list(dict.fromkeys([axis.experiment, *(name for _, words in axis.expected if (name := _named(words)))]))
+    if len(sweeps) == 1:
+        return make_table(axis.name, axis.title, caption, columns, rows, shown, experiment=axis.experiment)
+    filled = f"Filled by the sweeps: {'; '.join(sweep(name, None) for name in sweeps)}"
+    return make_table(axis.name, axis.title, caption, columns, rows, shown, footnotes=[filled])
 
 
 def _paired(axis: Axis, block: Block) -> set[Label]:
@@ -145,17 +154,18 @@ def _rows(
     named where they are missing."""
     sample = _sample(block)
     note_of = {id(arm): said for (_, arm), said in zip(block.arms, notes or (), strict=notes is not None)}
-    order = {label: rank for rank, (label, _) in enumerate(axis.expected)} if _expects(axis, block) else {}
-    found = sorted(block.arms, key=lambda item: (order.get(item[0], len(order)), _natural(item[0])))
-    first = found[0][0] if not order or found[0][0] == next(iter(order)) else None
+    order = [label for label, _ in axis.expected] if _expects(axis, block) else []
+    found = sorted(block.arms, key=lambda item: _rank(item[0], order))
+    first = found[0][0] if not order or found[0][0] == order[0] else None
     rows = []
-    for label in dict.fromkeys([*expected, *(label for label, _ in found)]):
+    for label in sorted({*expected, *(label for label, _ in found)}, key=lambda label: _rank(label, order)):
         arms = [arm for known, arm in found if known == label]
         shown = [str(sample.first[key]) for key in common]
         if not arms:
             command = _command(axis, expected[label], sample.first)
             cells = [missing(command) for _ in ("top-1", "difference", *groups)]
-            rows.append(Row((*texts([*shown, *label]), *cells, *texts([] if notes is None else [""])), name))
+            said = [] if notes is None else [notes[0] if len(set(notes)) == 1 else ""]
+            rows.append(Row((*texts([*shown, *label]), *cells, *texts(said)), name))
         for arm in arms:
             cells = [accuracy(arm, "metric.top1", "videos")]
             other = axis.beside(label) if axis.beside else first
@@ -188,6 +198,15 @@ def _note(block: Block, arm: Arm, differing: Collection[str]) -> str:
     return "; ".join(filter(None, (arm.note, more)))
 
 
+def _rank(label: Label, order: Sequence[Label]) -> tuple[Any, ...]:
+    """Sort key: those of `order` in it, any other behind the greatest of them that is not greater, never first."""
+    if label in order:
+        return order.index(label), 0, ()
+    below = [known for known in order if _natural(known) <= _natural(label)]
+    behind = order.index(max(below, key=_natural)) if below else 0
+    return behind, 1, _natural(label)
+
+
 def _natural(label: Label) -> tuple[Any, ...]:
     return tuple(natural(part) for part in label)
 
@@ -198,17 +217,19 @@ def difference_cell(arm: Arm, baseline: tuple[Label, Arm], answers: Answers) -> 
     if arm is base:
         return Cell("baseline")
     other = f"{', '.join(label)}, the same seeds"
-    ours, theirs = _by_seed(arm), _by_seed(base)
-    seeds = [seed for seed in ours if seed in theirs]
-    if not seeds:
+    pairs = pairs_of(arm, base, "metric.top1")
+    if not pairs:
         return not_applicable()
-    shared = {seed: "+".join(filter(None, (ours[seed]["pretrain_id"], theirs[seed]["pretrain_id"]))) for seed in seeds}
-    top1 = {seed: float(ours[seed]["metric.top1"]) for seed in seeds}
-    found = difference(top1, {seed: float(theirs[seed]["metric.top1"]) for seed in seeds}, shared)
-    assert found is not None  # there is a seed
+    found = difference(
+        _top1(pair.ours for pair in pairs),
+        _top1(pair.other for pair in pairs),
+        {number: pair.group for number, pair in enumerate(pairs)},
+    )
+    assert found is not None  # there is a pair
     interval = found.interval
-    if interval is None and len(seeds) == 1:
-        right, wrong = answers(ours[seeds[0]]), answers(theirs[seeds[0]])
+    clips = any(run.get("test.metric") == "clip" for run in (pairs[0].ours, pairs[0].other))
+    if interval is None and len(pairs) == 1 and not clips:  # clips of one video are no independent trials
+        right, wrong = answers(pairs[0].ours), answers(pairs[0].other)
         if right and wrong and set(right) == set(wrong):
             videos = sorted(right)
             interval = bootstrap_difference([right[video] for video in videos], [wrong[video] for video in videos])
@@ -216,25 +237,30 @@ def difference_cell(arm: Arm, baseline: tuple[Label, Arm], answers: Answers) -> 
     if interval is not None:
         kind = " videos" if interval.kind == "videos" else ""
         text += f" [{signed(interval.low)}, {signed(interval.high)}]{kind}"
-    runs = tuple(sorted({run["run_id"] for seed in seeds for run in (ours[seed], theirs[seed])}))
+    runs = tuple(sorted({run["run_id"] for pair in pairs for run in (pair.ours, pair.other)}))
+    if len(runs) < len(arm.numbers("metric.top1")) + len(base.numbers("metric.top1")):
+        text += f" ({counts_text(found)})"  # not the difference of the two figures that the rows show
     estimate = Estimate(found.mean, found.sd, found.runs, found.independent, interval)
     return Cell(text, "measured", estimate=estimate, comparison=Comparison(other, found.mean, interval), runs=runs)
 
 
-def _by_seed(arm: Arm) -> dict[Any, Mapping[str, Any]]:
-    """The run of each seed; of several (another seed of the pretraining), the first."""
-    found: dict[Any, Mapping[str, Any]] = {}
-    for run in arm.records:
-        if run.get("metric.top1") is not None and run["metric.top1"] == run["metric.top1"]:
-            found.setdefault(run["seed"], run)
-    return found
+def _top1(runs: Iterable[Mapping[str, Any]]) -> dict[Hashable, float]:
+    return {number: float(run["metric.top1"]) for number, run in enumerate(runs)}
 
 
 def _command(axis: Axis, overrides: str, run: Mapping[str, Any] | None) -> str:
     """What makes a row beside the runs of a block (`run` is one of them), or the first one of all."""
-    words = [] if "experiment=" in overrides else [f"experiment={axis.experiment}"]
+    experiment = _named(overrides)
+    words = [word for word in overrides.split(" ") if not word.startswith("experiment=")]
     if run is not None:
-        words += [f"profile={run['profile']}", f"benchmark={str(run['benchmark']).partition(' ')[0]}"]
-        words += [f"backbone.name={run['backbone']}"]
-        words += [] if "levels=" in overrides or "experiment=" in overrides else [f"levels={run['levels']}"]
-    return " ".join(["python sweeps/run.py -m", *words, overrides])
+        words = [plain_init(run) if word == "init=scratch" else word for word in words]
+        words += network(run, axis.owned)
+        if "levels=" not in overrides and not experiment:
+            words.insert(0, f"levels={run['levels']}")
+    return sweep(experiment or axis.experiment, run, *words)
+
+
+def _named(overrides: str) -> str:
+    """The experiment that the overrides of a row name; '' = that of the axis."""
+    first = overrides.partition(" ")[0]
+    return first.partition("=")[2] if first.startswith("experiment=") else ""

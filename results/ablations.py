@@ -155,11 +155,11 @@ EQUAL_COMPUTE = Axis(
     ("model.levels", "curriculum.steps_per_level", "length"),
     "control_compute",
     tuple(
-        ((str(levels), pretraining, steps, "720"), f"levels={levels} {overrides}")
+        ((str(levels), pretraining, steps, "720"), overrides.format(levels))
         for levels in (1, 2, 3)
         for pretraining, steps, overrides in (
-            ("none", "720", "init=scratch finetune.length.steps=720"),
-            ("progressive", "320", "init=run finetune.length.steps=320"),
+            ("none", "720", "levels={} init=scratch finetune.length.steps=720"),
+            ("progressive", "320", "experiment=hierarchy levels={} init=run"),
         )
     ),
     profile="full",

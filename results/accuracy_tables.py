@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from results import commands
 from results.cells import accuracy, chance_text, labels, make_table, origin, sampling, texts
 from results.grouping import (
     EXTRA_AXES,
@@ -33,7 +34,9 @@ def levels_by_backbone(source: pd.DataFrame | Runs, expected: Iterable[Mapping[s
     columns for runs that may not have begun: mappings with ``backbone`` (timm's name), ``levels``, ``pretraining``.
     """
     arms = Runs.of(source).arms("test")
-    wanted = [(str(item["backbone"]), int(item["levels"]), str(item["pretraining"])) for item in expected]
+    ours = {run.get("test.model.backbone.name"): run["backbone"] for arm in arms for run in arm.records}
+    names = [(str(item["backbone"]), int(item["levels"]), str(item["pretraining"])) for item in expected]
+    wanted = [(ours.get(name, name), levels, pretraining) for name, levels, pretraining in names]
     backbones = sorted({arm["backbone"] for arm in arms} | {name for name, _, _ in wanted}, key=natural)
     extra, noted = shown_axes(arms), any(arm.note for arm in arms)
     settings: dict[Key, list[Arm]] = {}
@@ -42,7 +45,8 @@ def levels_by_backbone(source: pd.DataFrame | Runs, expected: Iterable[Mapping[s
     keyed = [row for members in settings.values() for row in _setting_rows(members, backbones, extra, noted)]
     found = {(arm["levels"], arm["pretraining"]) for arm in arms}
     for levels, pretraining in sorted({(levels, pretraining) for _, levels, pretraining in wanted} - found):
-        cells = texts([levels, pretraining, *(NOT_APPLICABLE for _ in extra)]) + [missing() for _ in backbones]
+        cells = texts([levels, pretraining, *(NOT_APPLICABLE for _ in extra)])
+        cells += [missing(_command(arms[0] if arms else None, levels, pretraining, name)) for name in backbones]
         cells += texts([chance_text(arms, "chance"), *([""] if noted else [])])
         # behind all blocks that have runs: which of them it would belong to is not known yet
         keyed.append((((chr(0x10FFFF),), (levels, pretraining_order(pretraining)), ()), Row(tuple(cells))))
@@ -52,7 +56,15 @@ def levels_by_backbone(source: pd.DataFrame | Runs, expected: Iterable[Mapping[s
     columns += [Column(name, unit="%", better="higher") for name in backbones]
     columns += labels(["chance", *([NOTE_COLUMN] if noted else [])])
     title = "Top-1 by levels and backbone"
-    return make_table("levels_by_backbone", title, caption, columns, rows, arms)
+    return make_table("levels_by_backbone", title, caption, columns, rows, arms, experiment="hierarchy")
+
+
+def _command(arm: Arm | None, levels: int, pretraining: str, backbone: str) -> str:
+    """For a cell beside those of `arm`."""
+    if arm is None:
+        init = "scratch" if pretraining == "none" else "run"
+        return commands.sweep("hierarchy", None, f"backbone.name={backbone}", f"levels={levels}", f"init={init}")
+    return commands.row("hierarchy", arm.first, levels=levels, pretraining=pretraining, backbone=backbone)
 
 
 def _setting_rows(members: list[Arm], backbones: list[str], extra: list[str], noted: bool) -> list[tuple[Key, Row]]:
@@ -65,7 +77,8 @@ def _setting_rows(members: list[Arm], backbones: list[str], extra: list[str], no
             arms = [by_axes.get((levels, pretraining, name)) for name in backbones]
             found = [arm for arm in arms if arm is not None]
             cells: list[Cell] = texts([levels, pretraining, *(first[axis] for axis in extra)])
-            cells += [accuracy(arm, "metric.top1", "videos") for arm in arms]
+            asked = [_command(first, levels, pretraining, name) for name in backbones]
+            cells += [accuracy(arm, "metric.top1", "videos", command) for arm, command in zip(arms, asked, strict=True)]
             cells += texts([chance_text(found or members, "chance"), *([first.note] if noted else [])])
             order = axes_order(dict(first.axes) | {"levels": levels, "pretraining": pretraining, "backbone": ""})
             rows.append(((first.block, order, first.apart), Row(tuple(cells), first.apart_text)))
@@ -98,9 +111,13 @@ def top1_per_tier(source: pd.DataFrame | Runs) -> Table:
             last = chance
         cells = texts([first["backbone"], first["levels"], first["pretraining"], *(first[axis] for axis in extra)])
         cells += texts(["one tier each" if one_by_one else "all tiers"] if mixed else [])
-        cells += [accuracy(owner.get(name), f"group.{name}.top1", f"group.{name}.counted") for name in groups]
+        # a tier that is missing where each has runs of its own is a run on that tier
+        asked = {name: commands.row("hierarchy", first.first, split=name) if one_by_one else "" for name in groups}
+        cells += [
+            accuracy(owner.get(name), f"group.{name}.top1", f"group.{name}.counted", asked[name]) for name in groups
+        ]
         if one_by_one:
-            cells += [mean_over([owner.get(group) for group in groups]), not_applicable()]
+            cells += [mean_over([owner.get(group) for group in groups], list(asked.values())), not_applicable()]
         else:
             cells += [accuracy(first, "metric.mean_group_top1", None), accuracy(first, "metric.top1", "videos")]
         cells += texts(["; ".join(dict.fromkeys(arm.note for arm in members))] if noted else [])

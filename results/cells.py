@@ -57,8 +57,12 @@ def estimate_text(found: Estimate, decimals: int) -> str:
     text = f"{found.mean:.{decimals}f}"
     if found.runs == 1:
         return text
-    counts = f"n={found.runs}" if found.independent == found.runs else f"n={found.runs}/{found.independent}"
+    counts = counts_text(found)
     return f"{text} ({counts})" if found.sd is None else f"{text} ± {found.sd:.{decimals}f} ({counts})"
+
+
+def counts_text(found: Estimate) -> str:
+    return f"n={found.runs}" if found.independent == found.runs else f"n={found.runs}/{found.independent}"
 
 
 def _binomial(arm: Arm, top1: float, videos: str) -> Interval | None:
@@ -79,9 +83,12 @@ def make_table(
     columns: Sequence[Column],
     rows: Sequence[Row],
     arms: Sequence[Arm],
+    rivals: Sequence[str] | None = None,
     **rest: Any,
 ) -> Table:
     """A table of `arms`: joins the caption's sentences, adds the footnotes on the runs and their names.
+
+    rivals: of each row, by what the best is sought, where rows of a block measure different things (None = the block).
 
     Columns are fewer or more where rows differ in more: every row must have as many cells as there are columns.
     Raises ValueError if one has not.
@@ -92,22 +99,42 @@ def make_table(
     names = sorted({(run["run_id"], f"{run['slug']}-{run['run_id'][:12]}") for arm in arms for run in arm.records})
     notes = footnotes(arms, rows) + list(rest.pop("footnotes", ()))
     text = " ".join(filter(None, caption))
-    marked = tuple(with_best(columns, rows))
-    return Table(name, title, text, tuple(columns), marked, tuple(dict.fromkeys(notes)), names=tuple(names), **rest)
+    marked = tuple(with_best(columns, rows, rivals))
+    return Table(
+        name, title, text, _told_apart(columns), marked, tuple(dict.fromkeys(notes)), names=tuple(names), **rest
+    )
 
 
-def with_best(columns: Sequence[Column], rows: Sequence[Row]) -> list[Row]:
+def _told_apart(columns: Sequence[Column]) -> tuple[Column, ...]:
+    """A group of videos may have the name of another column: the later one gets a number."""
+    found: dict[str, Column] = {}
+    for column in columns:
+        name, number = column.name, 1
+        while name in found:
+            number += 1
+            name = f"{column.name} ({number})"
+        found[name] = replace(column, name=name)
+    return tuple(found.values())
+
+
+def with_best(columns: Sequence[Column], rows: Sequence[Row], rivals: Sequence[str] | None = None) -> list[Row]:
     """The rows with the best mean of each column marked, among the comparable rows of a block, if there are several."""
     best: set[tuple[int, int]] = set()
     blocks: dict[str, list[int]] = {}
     for index, row in enumerate(rows):
         if row.kind == "":
-            blocks.setdefault(row.block, []).append(index)
+            blocks.setdefault(row.block if rivals is None else rivals[index], []).append(index)
     for place, column in enumerate(columns):
         sign = {"higher": 1.0, "lower": -1.0}.get(column.better, 0.0)
         for members in blocks.values() if sign else ():
             estimates = {index: rows[index].cells[place].estimate for index in members}
-            means = {index: sign * found.mean for index, found in estimates.items() if found is not None}
+            # beside means over seeds, one seed may be a lucky one
+            fewest = 2 if any(found is not None and found.runs > 1 for found in estimates.values()) else 1
+            means = {
+                index: sign * found.mean
+                for index, found in estimates.items()
+                if found is not None and found.runs >= fewest
+            }
             if len(means) > 1:
                 best |= {(index, place) for index, mean in means.items() if mean == max(means.values())}
     marked = {index for index, _ in best}
@@ -127,9 +154,13 @@ def texts(values: Iterable[object]) -> list[Cell]:
     return [label(value) for value in values]
 
 
-def shares_pretraining(arm: Arm) -> bool:
-    named = [run["pretrain_id"] for run in arm.records if run["pretrain_id"]]
-    return len(named) > len(set(named))
+def shared_kinds(arms: Sequence[Arm]) -> set[bool]:
+    """Of arms whose runs are not all independent: whether it is a pretraining that they share; otherwise, a seed."""
+    found = set()
+    for arm in arms:
+        if len(set(arm.shared)) < len(arm.records):
+            found.add(bool(arm.first["pretrain_id"]))
+    return found
 
 
 def chance_text(arms: Sequence[Arm], column: str) -> str:
@@ -143,8 +174,11 @@ def sampling(arms: Sequence[Arm], column: str, videos: str | None) -> str:
     parts = []
     if any(count > 1 for count in counts):
         parts.append("Mean ± standard deviation (ddof = 1) over n runs with different seeds.")
-        if any(shares_pretraining(arm) for arm in arms):
+        shared = shared_kinds(arms)
+        if True in shared:
             parts.append("n=6/3: 6 runs share 3 pretrainings, and ± is over the 3.")
+        if False in shared:
+            parts.append("n=4/2 without a pretraining: 4 runs of 2 seeds, and ± is over the 2.")
     if 1 in counts:
         parts.append("Cells without n have one seed only: a" if len(counts) > 1 else "A")
         parts.append("one-seed smoke test, not evidence.")

@@ -11,6 +11,8 @@ DEEPEST = 100
 _WHOLE = range(-(2**63), 2**63)
 """Whole numbers of a column: 64 bits."""
 _LARGE = "is a whole number beyond 64 bits"
+LARGEST = 1e100
+"""Of a figure: sums and squares of more are beyond any float, and nothing measured comes near."""
 
 
 def dig(config: Any, path: str) -> Any:
@@ -94,6 +96,8 @@ class Check:
         """Every value is a number or None."""
         for key, value in values.items():
             if value is None or type(value) is float:
+                if value is not None and LARGEST < abs(value) < math.inf:
+                    self.say(f"{name}.{key}", f"is {value:g}, more than any figure ({LARGEST:g})")
                 continue
             if isinstance(value, bool) or not isinstance(value, int | float):
                 self.say(f"{name}.{key}", f"is {value!r}, not a number")

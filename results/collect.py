@@ -148,7 +148,8 @@ def _add_ancestry(rows: list[dict[str, Any]]) -> None:
 
     ``fingerprints``: of all code that made the row, when an ancestor was run by other code than the run itself (code
     that is known to give the same numbers is one: :mod:`results.equivalent`);
-    ``pretrain_manifest``: training videos of the pretraining run, when they are others.
+    ``pretrain_manifest``: training videos of the pretraining run, when they are others ('unknown' if its record is not
+    here and it was of another data set or part of one).
     """
     by_id: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
@@ -163,7 +164,17 @@ def _add_ancestry(rows: list[dict[str, Any]]) -> None:
             for ancestor in ancestors:
                 if run_id == row["pretrain_id"] and ancestor["manifest_train"] != row["manifest_train"]:
                     row["pretrain_manifest"] = ancestor["manifest_train"]
+        if row["pretrain_id"] not in by_id and _pretrained_elsewhere(row):
+            row["pretrain_manifest"] = "unknown"
         row["fingerprints"] = "+".join([prints[0], *sorted(set(prints[1:]))])
+
+
+def _pretrained_elsewhere(row: dict[str, Any]) -> bool:
+    own = "finetune" if "finetune.benchmark.name" in row else row["phase"]
+    keys = ("name", "version", "split", "train_per_class")
+    return "pretrain.benchmark.name" in row and any(
+        row.get(f"pretrain.benchmark.{key}") != row.get(f"{own}.benchmark.{key}") for key in keys
+    )
 
 
 def _typed(rows: list[dict[str, Any]]) -> pd.DataFrame:

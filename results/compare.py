@@ -48,8 +48,9 @@ def rule(thresholds: Thresholds) -> str:
     """The rule of the verdicts, as it is printed under a table."""
     return (
         f"Verdict, with d = ours - published and h the half-width of our {100 * CONFIDENCE:g} % interval over "
-        "independent seeds: `incomparable` on any difference of protocol, data, decoder or coverage (below "
-        f"{100 * thresholds.coverage:g} %); `single run` without a second seed; `reproduced` if |d| <= "
+        "independent seeds: `incomparable` on any difference that the source states of protocol, frames, split, "
+        "backbone, weights, copy of the data or decoder, or on a coverage below "
+        f"{100 * thresholds.coverage:g} %; `single run` without a second seed; `reproduced` if |d| <= "
         f"{thresholds.tolerance:g} and h <= {thresholds.half_width:g}; `within noise` if |d| <= h; else `above` or "
         "`below`; `missing`: no finished run; `not transcribed`: nobody has entered the printed figure."
     )
@@ -127,17 +128,22 @@ def differences_of(run: Mapping[str, Any], conditions: Mapping[str, str], thresh
     name, printed = conditions.get("protocol_name", ""), conditions.get("protocol", "")
     if (name or printed) and name != (run.get("protocol_name") or "own"):
         found.append(f"protocol {run.get('protocol_name') or 'own'}, theirs {name or printed}")
-    in1k = "in1k" in str(run.get("weights"))
+    # timm's tags: tv_in1k is what others call ImageNet; what was tuned there (ft_in1k) saw more before
+    weights = str(run.get("weights") or "scratch")
+    imagenet = weights.endswith("in1k") and "ft_" not in weights
+    phase = run.get("phase", "test")
     ours: dict[str, Any] = {
         "benchmark": str(run.get("benchmark", "")).partition(" ")[0],
-        "split": run.get("test.benchmark.split"),
+        "split": run.get(f"{phase}.benchmark.split"),
         # a protocol that has a name fixes the frames, whatever words a table prints them in
-        "frames": None if name else run.get("test.sampling.num_frames"),
+        "frames": None if name else run.get(f"{phase}.sampling.num_frames"),
         "backbone": _plain(run.get("backbone")),
-        # timm's tags: in1k is what others call ImageNet
-        "pretrain": "none" if run.get("weights") in ("scratch", None) else "ImageNet" if in1k else run.get("weights"),
+        "pretrain": "none" if weights == "scratch" else "ImageNet" if imagenet else weights,
         "decoder": str(run.get("decoder") or "").partition(" ")[0],
     }
+    on, theirs = run.get("pretrain.benchmark.name"), _plain(conditions.get("pretrain", ""))
+    if on and weights == "scratch" and theirs != "none":
+        ours["pretrain"] = f"{on} SSL"  # as published.csv calls a pretraining without labels
     for key, value in ours.items():
         theirs = conditions.get(key, "")
         if theirs and (value is not None or key != "frames") and _plain(theirs) != _plain(value):

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
 
+from results import commands
 from results.ablation_tables import difference_cell
 from results.cells import accuracy, constant, labels, make_table, number, origin, sampling, texts
-from results.grouping import EXTRA_AXES, NOTE_COLUMN, Arm, natural, shown_axes
+from results.grouping import EXTRA_AXES, NOTE_COLUMN, Arm, Run, natural, shown_axes
 from results.predictions import right_answers
 from results.runs import Runs
 from results.settings import Block, Label, Varying, blocks_of
@@ -40,7 +42,8 @@ def backbones_table(arms: Sequence[Arm], varying: Varying, answers: Answers = ri
     columns += labels([NOTE_COLUMN] if noted else [])
     caption = [
         "Parameters of the network that is tested, and multiply-adds of one clip (view), with what motion adds to the "
-        "plain backbone of the row's block. Difference of top-1 to that backbone, seed paired with seed.",
+        "plain backbone of the row's block: one figure where all seeds agree. Difference of top-1 to that backbone, "
+        "seed paired with seed; with n where not all seeds are on both sides.",
         sampling(shown, "metric.top1", "the test videos"),
         origin(shown),
     ]
@@ -65,7 +68,11 @@ def _backbone_rows(
     rows = []
     for label, arm in found:
         base = plain.get(label[0])
-        lacking = not_applicable() if (block.identity, label[0]) in measured else missing(_plain_command(arm))
+        lacking = (
+            not_applicable()
+            if (block.identity, label[0]) in measured
+            else missing(commands.row("backbones", arm.first, levels=0, pretraining="none"))
+        )
         cells = texts([arm.first["benchmark"], arm.first["profile"], *label, *(arm[name] for name in extra)])
         for column, factor, decimals in (("cost.parameters", 1e-6, 2), ("cost.gmacs", 1.0, 3)):
             cells += [constant(arm, column, decimals, factor), lacking if base is None else _more(arm, base[1], column)]
@@ -74,13 +81,6 @@ def _backbone_rows(
         name = f"{index + 1}: {block.identity}".strip()
         rows.append(Row((*cells, *texts([arm.note] if noted else [])), name))
     return rows
-
-
-def _plain_command(arm: Arm) -> str:
-    run = arm.first
-    benchmark = str(run["benchmark"]).partition(" ")[0]
-    words = [f"profile={run['profile']}", f"benchmark={benchmark}", f"backbone.name={run['backbone']}", "levels=0"]
-    return " ".join(["python sweeps/run.py -m experiment=backbones", *words, "init=scratch"])
 
 
 def _more(arm: Arm, base: Arm, column: str) -> Cell:
@@ -94,25 +94,35 @@ def _more(arm: Arm, base: Arm, column: str) -> Cell:
 
 
 def cost_table(source: pd.DataFrame | Runs) -> Table:
-    """Clips a second, peak memory and time of every phase. Machines are shared: compare within one device only."""
-    arms = [arm for phase in PHASES for arm in Runs.of(source).arms(phase)]
+    """Clips a second, peak memory and time of every phase, those of each kind of processor in a row of their own."""
+    found = [arm for phase in PHASES for arm in Runs.of(source).arms(phase)]
+    arms = [part for arm in found for part in _by_machine(arm)]
     extra, noted = shown_axes(arms), any(arm.note for arm in arms)
-    rows = []
+    rows, rivals = [], []
     for arm in arms:
         names = [arm.first["phase"], arm["backbone"], arm["levels"], arm["pretraining"], *(arm[axis] for axis in extra)]
-        devices = " / ".join(arm.values("environment.gpu") or arm.values("environment.cpu") or arm.values("device"))
-        cells = [*texts([*names, devices]), number(arm, "cost.clips_per_second", 1)]
+        machine = str(arm.first["machine"])
+        cells = [*texts([*names, machine]), number(arm, "cost.clips_per_second", 1)]
         cells += [number(arm, "cost.peak_memory_mb", 0), number(arm, "cost.seconds", 0)]
         rows.append(
             Row((*cells, *texts([arm.note] if noted else [])), f"{arm.first['phase']} {arm.apart_text}".strip())
         )
+        rivals.append(f"{rows[-1].block} {machine}")
     columns = labels(["phase", "backbone", "levels", "pretraining", *(EXTRA_AXES[axis] for axis in extra), "device"])
     columns += [Column("clips/s", unit="clips/s", better="higher"), Column("memory (MB)", unit="MB", better="lower")]
     columns += [Column("time (s)", unit="s", better="lower")] + labels([NOTE_COLUMN] if noted else [])
     caption = [
         "Throughput of the phase's own work, peak memory of the process, and seconds from start to end. "
-        "Times of shared machines: what ran beside is not recorded.",
+        "Runs on other processors are never averaged; what ran beside them is not recorded.",
         sampling(arms, "cost.seconds", None),
         origin(arms),
     ]
-    return make_table("cost", "What it costs", caption, columns, rows, arms)
+    return make_table("cost", "What it costs", caption, columns, rows, arms, rivals)
+
+
+def _by_machine(arm: Arm) -> list[Arm]:
+    """No other table keeps processors apart, which change no accuracy; a mean over them is no one's speed."""
+    found: dict[str, list[Run]] = {}
+    for run in arm.records:
+        found.setdefault(str(run["machine"]), []).append(run)
+    return [replace(arm, records=tuple(found[name])) for name in sorted(found)]

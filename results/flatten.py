@@ -62,9 +62,11 @@ def _row_of(record: Mapping[str, Any]) -> dict[str, Any]:
     row |= _model_columns(record["config"]["model"])
     row |= _training_columns(phases)
     row |= _frozen_columns(record)
-    if row["pretraining"] == "from a file" and (digest := _file_digest(record)):
+    from_file = row["pretraining"] == "from a file"
+    if from_file and (digest := _file_digest(record)):
         row["pretraining"] = f"file {digest}"  # two files are two rows
-    row["pretrain_id"] = pretrain_id(record)
+    # runs that start from one file share it as others share a run
+    row["pretrain_id"] = pretrain_id(record) or (row["pretraining"] if from_file else "")
     row |= _origin_columns(record)
     row["protocol"] = protocol(record["config"], dig(phases, "finetune.transform.flip"))
     row["protocol_name"] = dig(record, "config.protocol.name")
@@ -196,7 +198,10 @@ def _model_columns(model: Mapping[str, Any]) -> dict[str, Any]:
     }
     if levels == 0:
         columns = dict.fromkeys(columns, NOT_APPLICABLE)
-    return {"backbone": model["backbone"]["name"], "levels": levels, "temporal": temporal} | columns
+    backbone = model["backbone"]
+    # the tag of a name (resnet50.tv_in1k) says which weights: a column of its own
+    name = backbone["name"].partition(".")[0] if backbone.get("pretrained") == "timm" else backbone["name"]
+    return {"backbone": name, "levels": levels, "temporal": temporal} | columns
 
 
 def _training_columns(phases: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
@@ -213,10 +218,16 @@ def _training_columns(phases: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]
     return {
         "pretraining": pretraining,
         "init": dig(finetune or {}, "init") or NOT_APPLICABLE,
-        # a file by its name alone: a table must not depend on where it lay
-        "weights": PurePath(dig(first, "model.backbone.pretrained") or "scratch").name,
+        "weights": _weights(first["model"]["backbone"]),
         "pretrain_seed": None if pretrain is None else pretrain.get("seed"),
     }
+
+
+def _weights(backbone: Mapping[str, Any]) -> str:
+    """Those that the backbone started from: the tag of timm's (tv_in1k), or a file by its name alone, for a table must
+    not depend on where it lay."""
+    given = backbone.get("pretrained") or "scratch"
+    return backbone["name"].partition(".")[2] or given if given == "timm" else PurePath(given).name
 
 
 def _doubts(data: Mapping[str, Any]) -> str:
@@ -267,6 +278,7 @@ def _origin_columns(record: Mapping[str, Any]) -> dict[str, Any]:
         "unreadable_test": record["unreadable"]["test"],
         "decoder": f"{decoder} {version}" if version else decoder,
         "device": environment.get("device"),
+        "machine": str(environment.get("gpu") or environment.get("cpu") or environment.get("device") or "?"),
         "torch": environment["torch"],
         "timm": environment.get("timm"),
         "started": record["started"],

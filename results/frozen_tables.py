@@ -4,9 +4,11 @@ trained on labels. Rows without pretraining are the same network as it was drawn
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 
+from results import commands
 from results.cells import accuracy, chance_text, labels, make_table, origin, sampling, texts
 from results.grouping import (
     AXES,
@@ -16,6 +18,7 @@ from results.grouping import (
     Arm,
     groups_of,
     is_gap,
+    natural,
     shown_axes,
 )
 from results.runs import Runs
@@ -131,7 +134,9 @@ def _pairs(source: pd.DataFrame | Runs) -> list[Pair]:
     pairs: list[Pair] = []
     for few, many in found.values():
         if len(few) <= 1 and len(many) <= 1:
-            gap = missing() if probes and retrievals else not_applicable()
+            gap = not_applicable()
+            if probes and retrievals and not (few and many):
+                gap = missing(_command((few or many)[0], "retrieval" if few else "probe"))
             pairs.append((few[0] if few else None, many[0] if many else None, gap))
         else:
             pairs += [(arm, None, not_applicable()) for arm in few]
@@ -140,9 +145,17 @@ def _pairs(source: pd.DataFrame | Runs) -> list[Pair]:
     return sorted(pairs, key=lambda pair: _rank(pair, order))
 
 
-def _rank(pair: Pair, order: dict[int, int]) -> tuple[int, int, str, int]:
+def _command(arm: Arm, phase: str) -> str:
+    """What makes the `phase` of the same features."""
+    found = commands.row("frozen", arm.first)
+    named = {"source": ("level", arm["features"]), "pool": ("mean", arm["pooling"])}
+    words = [f"probe.features.{key}={value}" for key, (usual, value) in named.items() if value != usual]
+    return " ".join([found, f"phase={phase}", *words]) if found else ""
+
+
+def _rank(pair: Pair, order: dict[int, int]) -> tuple[Any, ...]:
     first = _members([pair])[0]
-    return (first["levels"], first["pretraining"] != "none", first["backbone"], order[id(first)])
+    return (first["levels"], first["pretraining"] != "none", natural(first["backbone"]), order[id(first)])
 
 
 def _config(arms: Sequence[Arm], prefix: str) -> set[str]:

@@ -8,7 +8,7 @@ otherwise share a cell. The last two become the ``note`` of a row, so a row says
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -99,11 +99,16 @@ class Arm:
 
     def estimate(self, column: str, factor: float = 1.0) -> tuple[Estimate | None, tuple[str, ...]]:
         """Of `factor` times the figure in `column`, and the ids of the runs that have it."""
-        runs = [run for run in self.records if not is_gap(run.get(column))]
-        if not runs:
+        found = [(run, key) for run, key in zip(self.records, self.shared, strict=True) if not is_gap(run.get(column))]
+        if not found:
             return None, ()
-        shared = [run["pretrain_id"] for run in runs]
-        return estimate([factor * float(run[column]) for run in runs], shared), tuple(run["run_id"] for run in runs)
+        values = [factor * float(run[column]) for run, _ in found]
+        return estimate(values, [key for _, key in found]), tuple(run["run_id"] for run, _ in found)
+
+    @cached_property
+    def shared(self) -> tuple[Hashable, ...]:
+        """Of each run, what it has in common with those that it is not independent of."""
+        return tuple(map(shared_by, self.records))
 
     def values(self, column: str) -> list[Any]:
         """The distinct values of a column, sorted as text; gaps left out."""
@@ -112,6 +117,16 @@ class Arm:
 
 def is_gap(value: Any) -> bool:
     return value is None or (isinstance(value, float) and math.isnan(value))
+
+
+def shared_by(run: Run) -> Hashable:
+    """What runs of one arm that are not independent have in common: their pretraining, known by its seed (all else is
+    the same in an arm), or its id or file where nobody knows that; without one, the seed of the run itself: two runs of
+    one seed are one run, done twice for the sake of a setting that no phase reads."""
+    if not run["pretrain_id"]:
+        return "seed", run["seed"]
+    seed = run.get("pretrain_seed")
+    return ("pretraining", run["pretrain_id"]) if is_gap(seed) else ("pretraining of seed", seed)
 
 
 def arms_of(runs: Iterable[Run]) -> list[Arm]:

@@ -29,7 +29,7 @@ import pandas as pd
 from results.collect import collect, problems
 from results.command import one_line, run
 from results.compare import FILE, ThresholdError, read_thresholds
-from results.equivalent import EquivalentError
+from results.equivalent import EquivalentError, canonical
 from results.record import write_text
 from results.reference import References, load
 from results.reference.model import ReferenceError
@@ -64,7 +64,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         references, thresholds = load(), read_thresholds(options.thresholds)
-    except (ReferenceError, ThresholdError) as error:
+        canonical("")
+    except (ReferenceError, ThresholdError, EquivalentError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except UnicodeDecodeError as error:
@@ -164,7 +165,7 @@ def _print_missing(tables: Sequence[Table]) -> int:
         commands = [command for command in table.missing if command not in told]
         told |= set(commands)
         if commands:
-            print("\n".join([f"# {table.title}", *commands, ""]))
+            print("\n".join([f"# {table.title}", *map(one_line, commands), ""]))
     if not told:
         print("# nothing is missing")
     return 0

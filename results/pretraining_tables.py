@@ -73,13 +73,15 @@ def pretraining_by_group(source: pd.DataFrame | Runs) -> Table:
 def _table(source: pd.DataFrame | Runs, name: str, title: str, group: str, groups: Sequence[tuple[str, str]]) -> Table:
     arms = Runs.of(source).arms("pretrain") if groups else []
     extra, noted = shown_axes(arms), any(arm.note for arm in arms)
-    rows = []
+    rows, rivals = [], []
     for arm in arms:
         for level in range(1, arm["levels"] + 1):
             for shown, prefix in groups:
                 names = [arm["backbone"], arm["levels"], arm["pretraining"], *(arm[axis] for axis in extra), level]
                 cells = [*texts([*names, *([shown] if group else [])]), *_figures(arm, level, prefix)]
                 rows.append(Row((*cells, *texts([arm.note] if noted else [])), arm.apart_text))
+                # another level predicts another one, another tier has other videos: neither is better
+                rivals.append(f"{arm.apart_text} level {level} {shown}")
     names = ["backbone", "levels", "curriculum", *(EXTRA_AXES[axis] for axis in extra), "level"]
     columns = [*labels([*names, *([group] if group else [])]), *COLUMNS, *labels([NOTE_COLUMN] if noted else [])]
     caption = [
@@ -91,7 +93,7 @@ def _table(source: pd.DataFrame | Runs, name: str, title: str, group: str, group
         sampling(arms, "cost.seconds", None),
         origin(arms),
     ]
-    return make_table(name, title, caption, columns, rows, arms, experiment="hierarchy")
+    return make_table(name, title, caption, columns, rows, arms, rivals, experiment="hierarchy")
 
 
 def _figures(arm: Arm, level: int, prefix: str) -> list[Cell]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from results.cells import accuracy, labels, make_table, origin, sampling, texts
 from results.compare import Thresholds, differences_of, judge, published_cell, rule, verdict_cell
-from results.grouping import NOTE_COLUMN, Arm
+from results.grouping import EXTRA_AXES, NOTE_COLUMN, Arm, shown_axes
 from results.reference.model import PublishedRow, References
 from results.table import (
     NOT_APPLICABLE,
@@ -33,6 +33,8 @@ TITLES = {
     "ucf101": "UCF-101",
     "hmdb51": "HMDB-51",
 }
+CONTROLS = {"motion_input": "static", "pairing": "lookahead (target visible)"}
+"""What is not the method but a control of it: no printed figure is ours to reproduce with it unless it says so."""
 SHOWN = ("method", "setting", "backbone", "frames", "pretrain", "protocol", "GFLOPs", "parameters (M)")
 
 
@@ -51,8 +53,10 @@ def paper_table(arms: Sequence[Arm], references: References, thresholds: Thresho
             ours = accuracy(arm, METRICS[str(cell.ours["metric"])], "videos", _command(cell.ours))
             gaps = [] if arm is None else _gaps(arm, printed, thresholds)
             verdict = verdict_cell(judge(ours.estimate, printed, gaps, thresholds))
-            note = label("" if arm is None else arm.note)
-            cells = (*texts(names), published_cell(printed), label(where), ours, replace(verdict, runs=ours.runs), note)
+            told = [] if arm is None else [*_told(arm, shown_axes(found)), arm.note]
+            note = label("; ".join(filter(None, told)))
+            verdict = replace(verdict, runs=ours.runs, command=ours.command if verdict.kind == "missing" else "")
+            cells = (*texts(names), published_cell(printed), label(where), ours, verdict, note)
             rows.append(Row(cells, _block(arm)))
     columns = labels(["benchmark", "setting", "backbone", "levels", "pretraining", "metric"])
     columns += [Column("printed", unit="%"), Column("where", "label"), Column("ours", unit="%"), Column("verdict")]
@@ -61,8 +65,8 @@ def paper_table(arms: Sequence[Arm], references: References, thresholds: Thresho
         sampling(used, "metric.top1", "the test videos"),
     ]
     columns += labels([NOTE_COLUMN])
-    told = rule(thresholds)
-    return make_table("paper", "The paper's figures and ours", caption, columns, rows, used, rule=told)
+    said = rule(thresholds)
+    return make_table("paper", "The paper's figures and ours", caption, columns, rows, used, rule=said)
 
 
 def benchmark_table(benchmark: str, arms: Sequence[Arm], references: References, thresholds: Thresholds) -> Table:
@@ -93,17 +97,19 @@ def _others(
     thresholds: Thresholds,
 ) -> Table:
     rows = [(row.setting, -row.value, 1, row.key, _printed_row(row)) for row in printed]
+    extra = [name for name in shown_axes(ours) if name not in ("weights", "temporal")]  # which every row says
     for arm in ours:
         kind = setting or _setting(arm)
         column = METRICS["r1" if kind == "retrieval" else "top1"]
         cell = accuracy(arm, column, "videos")
         rank = -cell.estimate.mean if cell.estimate is not None else 0.0
-        rows.append((kind, rank, 0, arm.first["run_id"], _our_row(arm, kind, cell, printed, thresholds)))
+        rows.append((kind, rank, 0, arm.first["run_id"], _our_row(arm, kind, cell, printed, thresholds, extra)))
     if not ours:
         wanted = {"benchmark": benchmark, "setting": setting or "finetune"}
         cells = texts(["HCML (ours)", setting or "finetune", "resnet50", *[NOT_APPLICABLE] * 5])
-        gap = Cell("missing", "missing", comparison=Comparison("the rows of others", None, None, "missing"))
-        rows.append(("~", 0.0, 0, "", Row((*cells, missing(_command(wanted)), gap, label("")))))
+        gap = missing(_command(wanted))
+        verdict = replace(gap, comparison=Comparison("the rows of others", None, None, "missing"))
+        rows.append(("~", 0.0, 0, "", Row((*cells, gap, verdict, label("")))))
     rows.sort(key=lambda row: row[:4])
     caption = [
         "Figures of others as their sources print them, best first within a setting. Rows differ in frames, "
@@ -124,21 +130,30 @@ def _printed_row(row: PublishedRow) -> Row:
     return Row((*cells, published_cell(row.published()), not_applicable(), label(source)), kind="published")
 
 
-def _our_row(arm: Arm, kind: str, cell: Cell, printed: Sequence[PublishedRow], thresholds: Thresholds) -> Row:
+def _our_row(
+    arm: Arm,
+    kind: str,
+    cell: Cell,
+    printed: Sequence[PublishedRow],
+    thresholds: Thresholds,
+    extra: Sequence[str],
+) -> Row:
+    """extra: axes without a column in which rows of ours differ."""
     run = arm.first
     method = f"HCML, levels={arm['levels']}, {arm['pretraining']} (ours)" if arm["levels"] else "plain (ours)"
     if arm["temporal"] != "none":
         method += f", {arm['temporal']}"
+    method = ", ".join([method, *_told(arm, extra)])
     stated = [
         method,
         kind,
         arm["backbone"],
-        run.get("test.sampling.num_frames"),
-        arm["weights"],
+        run.get(f"{run['phase']}.sampling.num_frames"),
+        _pretrained(arm),
         run.get("protocol_name"),
     ]
     stated += [_rounded(run.get("cost.gmacs"), 1.0), _rounded(run.get("cost.parameters"), 1e-6)]
-    same = [row for row in printed if row.ours and row.setting == kind and _is(arm, row.ours)]
+    same = [row for row in printed if row.ours and row.setting == kind and _is(arm, {**row.ours, "setting": kind})]
     if same:
         # of several sources the one that differs least: to be incomparable with all is to be with the nearest
         judged = [(_gaps(arm, row.published(), thresholds), row) for row in same]
@@ -149,6 +164,17 @@ def _our_row(arm: Arm, kind: str, cell: Cell, printed: Sequence[PublishedRow], t
         verdict = not_applicable()
     names = texts(NOT_APPLICABLE if value in (None, "") else value for value in stated)
     return Row((*names, cell, verdict, label(arm.note or "our runs")), _block(arm))
+
+
+def _pretrained(arm: Arm) -> str:
+    """Weights, and the data that a pretraining saw without labels, in the words of published.csv."""
+    name = str(arm.first.get("pretrain.benchmark.name") or "")
+    seen = [f"{TITLES.get(name, name)} SSL"] if name else []
+    return " + ".join([*([arm["weights"]] if arm["weights"] != "scratch" or not seen else []), *seen])
+
+
+def _told(arm: Arm, axes: Sequence[str]) -> list[str]:
+    return [f"{EXTRA_AXES[name]} {arm[name]}" for name in axes if arm[name] != NOT_APPLICABLE]
 
 
 def _setting(arm: Arm) -> str:
@@ -180,6 +206,8 @@ def _is(arm: Arm, ours: Mapping[str, Any]) -> bool:
             agrees = str(run.get(name)) == str(wanted)
         if not agrees:
             return False
+    if any(run.get(name) == control for name, control in CONTROLS.items() if name not in ours):
+        return False
     return "setting" in ours or run["phase"] == "test"
 
 
@@ -199,7 +227,8 @@ def _command(ours: Mapping[str, Any]) -> str:
     if setting in ("linear", "retrieval"):
         words.append(f"phase={PHASES[setting]}")
     if "split" in ours:
-        words.append(f"benchmark.split={ours['split']}")
+        # a mean over splits is made of runs on each
+        words.append(f"benchmark.split={str(ours['split']).removeprefix('mean(').removesuffix(')')}")
     return " ".join(["python sweeps/run.py -m", *words, "seed=0,1,2"])
 
 

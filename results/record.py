@@ -22,6 +22,8 @@ from results.checks import Check, dig, is_plain
 SCHEMA_VERSION = 1
 PHASES = ("pretrain", "finetune", "probe", "retrieval", "test")
 FILE_NAME = "record.json"
+MOST_LEVELS = 64
+"""Tables have a row for each level of a pretraining: more is damage."""
 
 
 class RecordError(ValueError):
@@ -137,7 +139,7 @@ def _check_phase(check: Check, record: Mapping[str, Any]) -> None:
             check.say(f"config.{key}", "is missing")
     for key in ("model.backbone.name", "benchmark.name"):
         check.text(record, f"config.{key}", optional=True)
-    check.number(record, "config.model.levels", whole=True)
+    check.number(record, "config.model.levels", whole=True, high=MOST_LEVELS)
 
 
 def _check_lineage(check: Check, record: Mapping[str, Any]) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 import pandas as pd
 
+from results import commands
 from results.cells import accuracy, chance_text, labels, make_table, measured, origin, sampling, texts
 from results.grouping import (
     EXTRA_AXES,
@@ -17,6 +18,7 @@ from results.grouping import (
     groups_of,
     is_gap,
     note,
+    shared_by,
     shown_axes,
 )
 from results.runs import Runs
@@ -42,8 +44,9 @@ def top1_per_split(source: pd.DataFrame | Runs) -> Table:
         first = found[0]
         names = [first.values("benchmark")[0], first["backbone"], first["levels"], first["pretraining"]]
         cells = texts([*names, *(first[axis] for axis in extra)])
-        cells += [accuracy(arm, "metric.top1", "videos") for arm in members]
-        cells += [mean_over(members)] if len(splits) > 1 else []
+        asked = [commands.row("hierarchy", first.first, split=split) for split in splits]
+        cells += [accuracy(arm, "metric.top1", "videos", asked[place]) for place, arm in enumerate(members)]
+        cells += [mean_over(members, asked)] if len(splits) > 1 else []
         cells += texts([chance_text(found, "chance"), *([_note(first)] if noted else [])])
         rows.append(Row(tuple(cells), _note(first)))
     caption = ["Top-1 in per cent of the test videos of each official split, and the mean over these splits."]
@@ -52,7 +55,7 @@ def top1_per_split(source: pd.DataFrame | Runs) -> Table:
     columns = labels(["benchmark", "backbone", "levels", "pretraining", *(EXTRA_AXES[axis] for axis in extra)])
     columns += [Column(name, unit="%", better="higher") for name in top1]
     columns += labels(["chance", *([NOTE_COLUMN] if noted else [])])
-    return make_table("top1_per_split", "Top-1 per split", caption, columns, rows, arms)
+    return make_table("top1_per_split", "Top-1 per split", caption, columns, rows, arms, experiment="hierarchy")
 
 
 def _note(arm: Arm) -> str:
@@ -60,25 +63,29 @@ def _note(arm: Arm) -> str:
     return note((name, value) for name, value in arm.apart if "manifest" not in name)
 
 
-def mean_over(arms: Sequence[Arm | None], column: str = "metric.top1") -> Cell:
-    """Over the runs of one seed, one of each arm, then over seeds; missing unless every arm has the same seeds."""
-    columns = [None if arm is None else _by_seed(arm, column) for arm in arms]
-    found = [column for column in columns if column is not None]
-    if not found or len(found) < len(columns) or any(set(values) != set(found[0]) for values in found):
-        return missing()
-    seeds = sorted(found[0])
+def mean_over(arms: Sequence[Arm | None], asked: Sequence[str], column: str = "metric.top1") -> Cell:
+    """Over the runs of one seed, one of each arm, then over seeds; missing unless every arm has the same seeds.
+
+    asked: of each arm the command that makes its runs.
+    """
+    columns = [{} if arm is None else _by_seed(arm, column) for arm in arms]
+    found = [values for values in columns if values]
+    everything = set[tuple[str, Hashable]]().union(*columns)
+    if not found or any(set(values) != everything for values in columns):
+        lacking = [command for values, command in zip(columns, asked, strict=True) if set(values) != everything]
+        return missing(next(filter(None, lacking), ""))
+    seeds = sorted(found[0], key=str)
     means = [statistics.fmean(values[seed] for values in found) for seed in seeds]
     estimated = estimate(means, [seed[1] for seed in seeds])
     runs = {run["run_id"] for arm in arms if arm is not None for run in arm.records}
     return missing() if estimated is None else measured(estimated, 1, runs)
 
 
-def _by_seed(arm: Arm, column: str) -> dict[tuple[str, str], float]:
-    """(seed, seed of the pretraining or '') -> figure: runs of one seed may differ in the other."""
+def _by_seed(arm: Arm, column: str) -> dict[tuple[str, Hashable], float]:
+    """(seed, what the run shares with others that are not independent) -> figure."""
     found = {}
     for run in arm.records:
         value = run.get(column)
         if value is not None and not is_gap(value):
-            pretrained = run.get("pretrain_seed")
-            found[str(run["seed"]), "" if is_gap(pretrained) else str(pretrained)] = float(value)
+            found[str(run["seed"]), shared_by(run)] = float(value)
     return found

@@ -74,10 +74,27 @@ def test_expected_rows_that_nobody_ran_say_missing_and_how_to_get_them(make: Any
     ]
     command = rows[-1]["top-1"].command
     assert command == (
-        "python sweeps/run.py -m experiment=hierarchy profile=quick benchmark=synthmotion backbone.name=resnet50 "
-        "levels=3 init=scratch"
+        "python sweeps/run.py -m experiment=hierarchy profile=quick benchmark=synthmotion benchmark.split=1 "
+        "backbone.name=resnet50 levels=3 init=scratch"
     )
     assert table.missing[-1] == command and len(table.missing) == 5
+
+
+def test_rows_of_more_than_expected_stand_in_their_order(make: Any, frame_of: FrameOf) -> None:
+    steps = {"finetune.length": {"steps": 320}, "pretrain.length": {"steps": 400}}
+    chains = [make.runs(levels=n, config=steps, profile="full", correct=200 + n) for n in (1, 2, 3)]
+    for n in range(4):
+        for count in (320, 720):
+            length = {"finetune.length": {"steps": count}}
+            chains.append(make.runs(levels=n, pretraining="none", config=length, profile="full", correct=count // 4))
+    table = table_of(CONTROLS, frame_of(*chains))
+    measured = [row for row in cells_of(table) if row["top-1"].kind == "measured"]
+    assert [row["levels"].text for row in measured] == [*"00", *"111", *"222", *"333"]
+    assert cells_of(table)[0]["difference"].text == "baseline"
+    names = ("hierarchy", "control_temporal", "control_static", "control_compute")
+    (filled,) = [note for note in table.footnotes if note.startswith("Filled by the sweeps: ")]
+    assert table.experiment == "" and all(f"experiment={name}" in filled for name in names)
+    assert table_of(DEPTH, frame_of(*chains)).experiment == "hierarchy"
 
 
 def test_rows_are_asked_for_where_the_experiment_fills_them_alone(make: Any, frame_of: FrameOf) -> None:
@@ -113,6 +130,16 @@ def test_arms_that_differ_in_anything_else_never_share_a_block(make: Any, frame_
             assert len(per_levels) <= 1
 
 
+def test_a_missing_row_says_to_which_block_it_belongs(make: Any, frame_of: FrameOf) -> None:
+    chains = [make.runs(levels=n, fingerprint=letter * 64, seed=s) for n in (1, 2) for s, letter in enumerate("ef")]
+    table = table_of(DEPTH, frame_of(*chains))
+    assert len(table.rows) == 14
+    assert {(row.block[:1], row.cells[-1].text) for row in table.rows} == {
+        ("1", "code eeeeeeee"),
+        ("2", "code ffffffff"),
+    }
+
+
 def test_one_seed_is_compared_over_the_videos_both_tested_and_says_so(
     make: Any, frame_of: FrameOf, tmp_path: Path
 ) -> None:
@@ -125,6 +152,13 @@ def test_one_seed_is_compared_over_the_videos_both_tested_and_says_so(
     other[frame.iloc[0]["run_id"]].pop("more")
     (plain,) = cells_of(table_of(DEPTH, frame, answers=lambda run: None), "1", "progressive")
     assert plain["difference"].comparison.interval is None
+
+
+def test_clips_of_one_video_give_a_difference_no_interval(make: Any, frame_of: FrameOf) -> None:
+    config = {"test.metric": "clip"}
+    frame = frame_of(make.runs(levels=0, pretraining="none", config=config), make.runs(levels=1, config=config))
+    (row,) = cells_of(table_of(DEPTH, frame, answers=lambda run: {"a": True, "b": False}), "1", "progressive")
+    assert row["difference"].text == "0.0"
 
 
 def test_predictions_are_read_beside_the_record(make: Any, frame_of: FrameOf) -> None:
@@ -289,3 +323,6 @@ def test_a_pair_of_which_one_was_not_run_is_asked_for(make: Any, frame_of: Frame
     (alone,) = cells_of(table, "2", "progressive")
     assert alone["top-1"].kind == "measured" and alone["difference"].text == "-"
     assert rows[0]["top-1"].command.endswith("levels=2 init=scratch finetune.length.steps=720")
+    assert "experiment=hierarchy " in rows[2]["top-1"].command
+    (filled,) = [note for note in table.footnotes if note.startswith("Filled by the sweeps: ")]
+    assert "experiment=control_compute" in filled and "experiment=hierarchy" in filled

@@ -57,6 +57,34 @@ def test_weights_from_a_file_are_not_taken_for_no_pretraining(make: Any, tmp_pat
     assert set(collect(tmp_path)["pretraining"]) == {"from a file"}
 
 
+@pytest.mark.parametrize(
+    ("name", "pretrained", "columns"),
+    [
+        ("resnet50.tv_in1k", "timm", ("resnet50", "tv_in1k")),
+        ("resnet50.tv_in1k", "", ("resnet50.tv_in1k", "scratch")),
+        ("resnet50", "/somewhere/else/own.pth", ("resnet50", "own.pth")),
+    ],
+)
+def test_weights_are_a_column_of_their_own(
+    make: Any, frame_of: Callable[..., pd.DataFrame], name: str, pretrained: str, columns: tuple[str, str]
+) -> None:
+    """As sweeps write it: the tag of a timm name says which weights, and published figures name the plain backbone."""
+    given = {f"{phase}.model.backbone": {"name": name, "pretrained": pretrained} for phase in ("finetune", "test")}
+    frame = frame_of(make.runs(pretraining="none", config=given))
+    assert set(zip(frame["backbone"], frame["weights"], strict=True)) == {columns}
+
+
+def test_videos_of_a_pretraining_that_is_not_here_are_not_said_to_be_the_same(make: Any, tmp_path: Path) -> None:
+    elsewhere = {"pretrain.benchmark.name": "kinetics400"}
+    chains = [make.runs(seed=seed, config=elsewhere) for seed in (0, 1)] + [make.runs(seed=2)]
+    for chain in chains[:2]:
+        chain["pretrain"]["data"]["manifest_sha256"] = {"train": "c" * 64, "test": "d" * 64}
+    del chains[1]["pretrain"], chains[2]["pretrain"]
+    make.save(tmp_path, *chains)
+    frame = collect(tmp_path).query("phase == 'test'").sort_values("seed")
+    assert list(frame["pretrain_manifest"]) == ["c" * 64, "unknown", ""]
+
+
 def test_tests_of_two_files_are_two_rows(make: Any, tmp_path: Path) -> None:
     for digit in "ab":
         test = make.runs(pretraining="none")["test"] | {"parent": None, "lineage": [], "lineage_configs": {}}

@@ -27,12 +27,15 @@ RUN = {
     "test.benchmark.split": "val",
     "test.sampling.num_frames": 8,
     "backbone": "resnet50",
-    "weights": "resnet50.tv_in1k",
+    "weights": "tv_in1k",
     "decoder": "decord 0.6.0",
     "expected_test": 1000,
     "videos_test": 1000,
     "unreadable_test": 0,
 }
+
+
+SCRATCH = {"weights": "scratch"}
 
 
 def ours(mean: float, half: float) -> Estimate:
@@ -92,6 +95,12 @@ def test_nothing_differs_where_nothing_does() -> None:
     assert differences_of(RUN, {}, Thresholds()) == []
 
 
+@pytest.mark.parametrize("theirs", ["UCF-101 SSL", "none", ""])
+def test_a_pretraining_without_labels_is_what_others_call_so(theirs: str) -> None:
+    run = RUN | SCRATCH | {"pretrain.benchmark.name": "ucf101"}
+    assert differences_of(run, {"pretrain": theirs}, Thresholds()) == []
+
+
 @pytest.mark.parametrize(
     ("conditions", "changes", "said"),
     [
@@ -101,6 +110,21 @@ def test_nothing_differs_where_nothing_does() -> None:
         ({"backbone": "ResNet-101"}, {}, "backbone resnet50, theirs ResNet-101"),
         ({"pretrain": "Kinetics-400"}, {}, "pretrain ImageNet, theirs Kinetics-400"),
         ({"pretrain": "ImageNet"}, {"weights": "scratch"}, "pretrain none, theirs ImageNet"),
+        (
+            {"pretrain": "ImageNet"},
+            {"weights": "augreg_in21k_ft_in1k"},
+            "pretrain augreg_in21k_ft_in1k, theirs ImageNet",
+        ),
+        (
+            {"pretrain": "UCF-101 SSL"},
+            SCRATCH | {"pretrain.benchmark.name": "kinetics400"},
+            "pretrain kinetics400 SSL, theirs UCF-101 SSL",
+        ),
+        (
+            {"pretrain": "UCF-101"},
+            SCRATCH | {"pretrain.benchmark.name": "ucf101"},
+            "pretrain ucf101 SSL, theirs UCF-101",
+        ),
         ({"split": "1"}, {}, "split val, theirs 1"),
         ({"decoder": "pyav"}, {}, "decoder decord, theirs pyav"),
         ({"data": "short side 320"}, {}, "data copy, theirs short side 320"),

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from results.checks import DEEPEST, Check, is_plain
+from results.checks import DEEPEST, LARGEST, Check, is_plain
 from results.collect import collect, problems
 from results.record import problems_of
 from results.tables import all_tables
@@ -122,6 +122,9 @@ CHANGES: list[tuple[str, Any, str]] = [
     ("seed", 2**63, "beyond 64 bits"),
     ("metrics.top1", 10**400, "beyond 64 bits"),
     ("metrics.other", 10**400, "beyond 64 bits"),
+    ("metrics.other", -1e308, "more than any figure"),
+    ("cost.seconds", 1e101, "more than any figure"),
+    ("config.model.levels", 10**9, "outside 0..64"),
     ("groups.order.videos", -(10**30), "beyond 64 bits"),
     ("slug", "half \ud800", "half a character"),
     ("config.model.backbone.name", 50, "model.backbone.name"),
@@ -137,6 +140,17 @@ def test_what_no_column_can_hold_is_named(make: Any, path: str, value: Any, said
         inner = inner[head]
     inner[last] = value
     assert any(said in problem for problem in problems_of(record))
+
+
+def test_the_largest_figures_can_be_averaged(make: Any, tmp_path: Path) -> None:
+    chains = [make.runs(seed=seed) for seed in (0, 1, 2)]
+    for seed, chain in enumerate(chains):
+        for record in chain.values():
+            record["cost"]["seconds"] = (1 - seed / 4) * LARGEST
+            record["metrics"] |= {name: -LARGEST for name in record["metrics"] if name not in ("top1", "top5")}
+    make.save(tmp_path, *chains)
+    frame = collect(tmp_path)
+    assert problems(frame) == [] and all(table.rows for table in all_tables(frame))
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from results import equivalent
 from results.collect import collect
 from results.make_tables import COMMITTED, main, make_tables
 from results.reference import load
@@ -39,6 +40,19 @@ def test_what_was_left_out_is_said(make: Any, tmp_path: Path, capsys: pytest.Cap
     captured = capsys.readouterr()
     assert f"not in the tables: unusable: {path}" in captured.err
     assert "Top-1 by levels and backbone" in captured.out
+
+
+def test_what_records_say_harms_no_terminal(make: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make.save(tmp_path, make.runs(backbone="a\x1b[2J\nb", levels=1))
+    folder = tmp_path / "test" / "unfinished"
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    (folder / "status.json").write_text(json.dumps({"state": "failed", "message": "\x1b]0;title\x07"}))
+    for options in ([], ["--missing"]):
+        main(["--runs", str(tmp_path), "--out", str(tmp_path / "out"), *options])
+        said = capsys.readouterr()
+        assert "\x1b" not in (said.err if not options else said.out)
+    assert "[2J b" in said.out
 
 
 def test_without_a_finished_run_it_says_what_to_type(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -100,11 +114,12 @@ def test_check_tells_whether_the_files_are_what_the_records_give(
     capsys.readouterr()
     page = grid / "tables" / "hierarchy_depth.md"
     page.write_text(page.read_text().replace("n=3", "n=4", 1))
-    (grid / "tables" / "gone.csv").write_text("a")
+    for name in ("gone.csv", "gone.html"):
+        (grid / "tables" / name).write_text("a")
     assert main([*paths, "--check"]) == 1
     said = capsys.readouterr().out
     assert "hierarchy_depth.md (committed)" in said and "n=4" in said and "gone.csv: no table" in said
-    assert "differing files: 1; type" in said and "left-over files: 1; remove them" in said
+    assert "differing files: 1; type" in said and "left-over files: 2; remove them" in said
     assert page.read_text().count("n=4") == 1
 
 
@@ -173,12 +188,22 @@ def test_missing_prints_commands_alone(grid: Path, capsys: pytest.CaptureFixture
     assert main(["--runs", str(grid / "runs"), "--missing"]) == 0
     lines = [line for line in capsys.readouterr().out.splitlines() if line]
     assert all(line.startswith(("# ", "python sweeps/run.py -m ")) for line in lines)
-    wanted = "experiment=hierarchy profile=quick benchmark=synthmotion backbone.name=resnet50 levels=3 init=run"
-    assert f"python sweeps/run.py -m {wanted}" in lines and len(lines) == len(set(lines))
+    wanted = "experiment=hierarchy profile=quick benchmark=synthmotion benchmark.split=1 backbone.name=resnet50"
+    assert f"python sweeps/run.py -m {wanted} levels=3 init=run" in lines and len(lines) == len(set(lines))
     assert main(["--runs", str(grid / "nothing"), "--missing"]) == 0
     said = capsys.readouterr()
     assert "experiment=negatives" in said.out
     assert f"no root: {grid / 'nothing'}: there is no such file or folder" in said.err  # a misspelt name, perhaps
+
+
+def test_a_damaged_list_of_equal_code_is_said(
+    grid: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    damaged = grid / "equivalent.json"
+    damaged.write_text("{")
+    monkeypatch.setattr(equivalent, "FILE", damaged)
+    assert main(["--runs", str(grid / "runs"), "--out", str(grid / "tables")]) == 2
+    assert "equivalent.json cannot be read" in capsys.readouterr().err
 
 
 def test_thresholds_come_from_a_file(grid: Path, capsys: pytest.CaptureFixture[str]) -> None:

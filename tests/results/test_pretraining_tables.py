@@ -60,6 +60,24 @@ def test_by_group_tells_each_group_apart(make: Any, frame_of: FrameOf) -> None:
     assert verdicts == {"direction": "yes", "change": "yes", "order": "no", "relation": "yes"}
 
 
+def test_the_best_is_sought_among_rows_that_measure_the_same(make: Any, frame_of: FrameOf) -> None:
+    """Another tier has other videos, another level predicts another one: a high figure there is no better one."""
+    chain = make.runs(levels=3)
+    for number, figures in enumerate(chain["pretrain"]["groups"].values()):
+        figures |= {"reconstruction_ratio": 0.5 + number / 10, "top1_time_2": 0.3 + number / 10, "top1_time_3": 0.9}
+    frame = frame_of(chain)
+    for table in (pretraining_table(frame), pretraining_by_group(frame)):
+        assert not any(cell.best for row in table.rows for cell in row.cells)
+    other = make.runs(levels=3, pretraining="joint")
+    for figures in other["pretrain"]["groups"].values():
+        figures["top1_time_2"] = 0.99
+    table = pretraining_by_group(frame_of(other))
+    place = table.header.index("top-1 over time (%)")
+    best = [[cell.text for cell in row.cells[2:5]] for row in table.rows if row.cells[place].best]
+    tiers = ("direction", "change", "order", "relation")
+    assert [row for row in best if row[1] == "2"] == [["joint", "2", tier] for tier in tiers]
+
+
 def test_without_groups_there_is_no_table_by_group(make: Any, frame_of: FrameOf) -> None:
     chain = make.runs()
     chain["pretrain"]["groups"] = {}

@@ -12,6 +12,7 @@ from results.reference import load
 from results.reference.model import References
 from results.runs import Runs
 from results.table import Cell, Table
+from tests.results.test_frozen_tables import frozen
 
 FrameOf = Callable[..., Any]
 JUDGED = ("reproduced", "within noise", "above", "below")
@@ -22,8 +23,7 @@ def chains(make: Any, correct: tuple[int, ...], **rest: Any) -> list[Any]:
     changes = {"data__benchmark": "sthv1", "profile": "cluster", "pretraining": "none", "levels": 0} | rest
     config = {"test.benchmark.name": "sthv1", "finetune.benchmark.name": "sthv1", "test.benchmark.split": "val"}
     config |= {
-        f"{phase}.model.backbone": {"name": "resnet50", "pretrained": "resnet50.tv_in1k"}
-        for phase in ("test", "finetune")
+        f"{phase}.model.backbone": {"name": "resnet50.tv_in1k", "pretrained": "timm"} for phase in ("test", "finetune")
     }
     config["test.protocol"] = {"name": "tsm_efficient"}
     config |= changes.pop("config", {})
@@ -37,12 +37,16 @@ def rows(table: Table, text: str) -> list[dict[str, Cell]]:
     return [row for row in found if any(text in cell.text for cell in row.values())]
 
 
-def transcribed(references: References, value: float) -> References:
+def transcribed(
+    references: References, value: float, conditions: dict[str, str] | None = None, **ours: Any
+) -> References:
     """As somebody with the PDF would have entered one cell (the figure is made up)."""
-    first = next(cell for cell in references.paper if cell.benchmark == "sthv1" and cell.ours["levels"] == 0)
+    axes = ours or {"benchmark": "sthv1", "levels": 0}
+    first = next(cell for cell in references.paper if axes.items() <= cell.ours.items())
     filled = replace(
-        first, arxiv="2007.10321v3", table="Table 9", row="r", column="c", text=f"{value:.1f}", value=value
-    )
+        first, arxiv="2007.10321v3", table="Table 9", row="r", column="c", text=f"{value:.1f}", value=value,
+        conditions=conditions or {},
+    )  # fmt: skip
     return References(references.published, [filled if cell is first else cell for cell in references.paper])
 
 
@@ -55,6 +59,14 @@ def test_slots_of_the_paper_are_not_transcribed_and_say_how_ours_are_made() -> N
         assert cells["ours"].text == "missing" and cells["ours"].command.startswith(
             "python sweeps/run.py -m benchmark="
         )
+
+
+def test_a_mean_over_splits_is_asked_for_split_by_split() -> None:
+    references = load()
+    first = next(cell for cell in references.paper if cell.setting == "finetune")
+    cell = replace(first, ours={**first.ours, "split": "mean(1,2,3)"})
+    (command,) = paper_table([], References([], [cell]), Thresholds()).missing
+    assert " benchmark.split=1,2,3 " in command and "mean" not in command
 
 
 @pytest.mark.parametrize(
@@ -80,6 +92,48 @@ def test_a_copy_that_is_no_real_one_is_incomparable(make: Any, frame_of: FrameOf
     found = chains(make, (250, 250, 251), data__origin={"synthetic": True})
     (row,) = rows(paper_table(Runs(frame_of(*found)).arms("test"), transcribed(load(), 50.0), Thresholds()), "Table 9")
     assert row["verdict"].text == "incomparable" and "synthetic imitation" in row["verdict"].comparison.reason
+
+
+def test_controls_are_not_judged_and_what_differs_is_said(make: Any, frame_of: FrameOf) -> None:
+    """A network that sees no motion is not the method that the paper's figure is of."""
+    found = []
+    for motion_input, fusion in (("video", "random"), ("static", "random"), ("video", "zero")):
+        rest = {"levels": 3, "pretraining": "progressive", "motion_input": motion_input, "fusion": fusion}
+        found += chains(make, (240, 241, 242), **rest)
+    arms = Runs(frame_of(*found)).arms("test")
+    references = transcribed(load(), 50.0, benchmark="sthv1", levels=3, pretraining="progressive")
+    table = paper_table(arms, references, Thresholds())
+    judged = rows(table, "Table 9")
+    assert [row["kept apart by"].text for row in judged] == ["fusion init random", "fusion init zero"]
+    static = {run["run_id"] for arm in arms if arm["motion_input"] == "static" for run in arm.records}
+    assert not static & {run for row in table.rows for run in row.runs}
+    (pretrained,) = {
+        row["pretrain"].text for row in rows(benchmark_table("sthv1", arms, load(), Thresholds()), "(ours)")
+    }
+    assert pretrained == "synthmotion SSL"
+    methods = [row["method"].text for row in rows(benchmark_table("sthv1", arms, load(), Thresholds()), "(ours)")]
+    assert len(set(methods)) == 3 and sum("motion input static" in method for method in methods) == 1
+
+
+@pytest.mark.parametrize(
+    ("conditions", "reason"),
+    [
+        ({"split": "1", "frames": "8"}, ""),
+        ({"split": "2"}, "split 1, theirs 2"),
+        ({"frames": "16"}, "frames 8, theirs 16"),
+    ],
+)
+def test_a_probe_is_judged_by_its_own_split_and_frames(
+    make: Any, frame_of: FrameOf, conditions: dict[str, str], reason: str
+) -> None:
+    found = [frozen(make, "probe", 60.0, levels=3, seed=seed) for seed in range(3)]
+    for record in (record for chain in found for record in chain.values()):
+        record["data"]["benchmark"] = "ucf101"
+        record["config"]["model"]["backbone"]["name"] = "resnet50"
+    references = transcribed(load(), 60.0, conditions, benchmark="ucf101", setting="linear")
+    (row,) = rows(paper_table(Runs(frame_of(*found)).arms("probe"), references, Thresholds()), "Table 9")
+    assert row["verdict"].comparison.reason == reason
+    assert row["verdict"].comparison.verdict == ("incomparable" if reason else "reproduced")
 
 
 def test_ours_stand_among_others_and_only_the_same_method_is_judged(make: Any, frame_of: FrameOf) -> None:

@@ -11,10 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from results import record as module
+from results.checks import LARGEST
 from results.record import Record, RecordError, finite, problems_of, read_record, write_record, write_text
 
 TEXT = st.text(min_size=1, max_size=12)
-NUMBERS = st.one_of(st.none(), st.integers(-(2**60), 2**60), st.floats(allow_nan=False, allow_infinity=False))
+NUMBERS = st.one_of(st.none(), st.integers(-(2**60), 2**60), st.floats(-LARGEST, LARGEST))
 METRICS = st.dictionaries(TEXT, NUMBERS, max_size=4)
 PLAIN = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False, allow_infinity=False), st.text()),

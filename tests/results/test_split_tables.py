@@ -49,8 +49,11 @@ def test_three_splits_stand_in_one_row_with_the_mean_over_them(make: Any, frame_
 
 def test_a_split_without_a_run_of_each_seed_leaves_no_mean(make: Any, frame_of: FrameOf) -> None:
     chains = [on_split(make, "1", 0, 90), on_split(make, "1", 1, 90), on_split(make, "3", 0, 60)]
-    (row,) = rows_of(frame_of(*chains))
+    frame = frame_of(*chains)
+    (row,) = rows_of(frame)
     assert (row["split 3"], row["mean(1,3)"]) == ("50.0 [40.7, 59.3]", MISSING)
+    (command,) = top1_per_split(frame).missing
+    assert "experiment=hierarchy" in command and "benchmark=ucf101" in command and "benchmark.split=3" in command
 
 
 @pytest.mark.parametrize("changes", [{"config": {"finetune.optim.lr": 0.5}}, {"pretraining": "none"}, {"levels": 1}])

@@ -57,6 +57,10 @@ def test_cells_without_a_finished_run_say_missing(make: Any, frame_of: FrameOf) 
     assert found["1", "progressive"] == found["2", "none"] == (MISSING, MISSING)
     assert found["1", "none"][1] == MISSING and MISSING not in found["2", "progressive"]
     assert any("5 cells say `missing`" in note for note in table.footnotes)
+    asked = {name: cell.command for row in table.rows[1:2] for name, cell in zip(table.header, row.cells, strict=True)}
+    place = "python sweeps/run.py -m experiment=hierarchy profile=quick benchmark=synthmotion benchmark.split=1"
+    assert asked["resnet101"] == f"{place} backbone.name=resnet101 levels=1 init=run"
+    assert len(table.missing) == 5 and table.experiment == "hierarchy"
 
 
 def test_expected_runs_that_never_began_are_missing_too(make: Any, frame_of: FrameOf) -> None:
@@ -185,8 +189,12 @@ def test_tiers_trained_one_by_one_share_a_row(make: Any, frame_of: FrameOf) -> N
 def test_a_tier_that_is_not_finished_for_every_seed_leaves_no_mean(make: Any, frame_of: FrameOf) -> None:
     chains = [on_one_tier(make, "direction", 0, 90), on_one_tier(make, "direction", 1, 90)]
     chains += [on_one_tier(make, "order", 0, 60)]
-    row = rows_of(top1_per_tier(frame_of(*chains)))[-1]
+    frame = frame_of(*chains)
+    row = rows_of(top1_per_tier(frame))[-1]
     assert (row["order"], row["mean of tiers"]) == ("50.0 [40.7, 59.3]", MISSING)
+    assert [command.partition("benchmark.split=")[2].split()[0] for command in top1_per_tier(frame).missing] == [
+        "order"
+    ]
 
 
 def test_tiers_trained_differently_do_not_share_a_row(make: Any, frame_of: FrameOf) -> None:

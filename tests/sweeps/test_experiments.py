@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
-from hcml.config import to_dict
+from hcml.config import BenchmarkConfig, to_dict
 from results.ablation_tables import ablation_table
 from results.ablations import AXES, Axis
+from results.commands import BENCHMARKS, row
 from results.compare import Thresholds
 from results.flatten import NOT_APPLICABLE, flat
 from results.published_tables import paper_table
@@ -57,14 +59,44 @@ def test_the_command_of_a_missing_row_makes_that_row(settings: Callable[..., dic
         assert axis.label(row_of_settings(settings(*words(command)))) == label, command
 
 
+def test_what_a_benchmark_is_unless_somebody_says_else_is_known() -> None:
+    usual = to_dict(BenchmarkConfig())
+    files = (EXPERIMENTS.parent / "benchmark").glob("*.yaml")
+    found = {path.stem: usual | yaml.safe_load(path.read_text()) for path in files}
+    assert {name: {key: str(plain[key]) for key in BENCHMARKS[name]} for name, plain in found.items()} == BENCHMARKS
+
+
+ROWS: list[dict[str, Any]] = [
+    {"levels": 0, "pretraining": "none"},
+    {"levels": 2, "pretraining": "none"},
+    {"levels": 2, "pretraining": "joint", "temporal": "shift"},
+    {"levels": 3, "pretraining": "progressive", "motion_input": "static", "fusion_init": "zero", "prime": "both"},
+    {"levels": 1, "pretraining": "progressive", "split": "order"},
+]
+
+
+@pytest.mark.parametrize("axes", ROWS, ids=lambda axes: "-".join(map(str, axes.values())))
+def test_the_command_for_a_cell_beside_others_makes_that_cell(
+    settings: Callable[..., dict[str, Any]], axes: dict[str, Any]
+) -> None:
+    beside = {"phase": "test", "benchmark": "synthmotion v1", "profile": "quick", "backbone": "resnet18", "levels": 1}
+    beside |= {"pretraining": "progressive", "temporal": "none", "motion_input": "video", "prime": "cost_volume"}
+    beside |= {"fusion_init": "random", "pairing": "causal", "weights": "scratch"}
+    made = row_of_settings(settings(*words(row("hierarchy", beside, **axes))))
+    made["split"] = made["test.benchmark.split"]
+    assert {name: made[name] for name in axes} == axes
+    assert row("hierarchy", beside, pretraining="file aaaaaaaa") == ""
+
+
 def test_commands_for_the_papers_cells_are_valid(settings: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
     table = paper_table([], load(), Thresholds())
     assert table.missing
     for command in table.missing:
         *overrides, seeds = words(command)
         assert seeds == "seed=0,1,2"
-        if "benchmark.split=mean(1,2,3)" not in overrides:
-            assert resolve(settings(*overrides))
+        for split in ("1", "2", "3") if "benchmark.split=1,2,3" in overrides else ("",):
+            one = [f"benchmark.split={split}" if split and "split=" in word else word for word in overrides]
+            assert resolve(settings(*one))
 
 
 def test_every_experiment_names_itself_and_shows_its_command() -> None:
