@@ -102,7 +102,7 @@ def _steps(run: Run, *phases: str) -> int | str:
 
 
 def _control(run: Run) -> Label | None:
-    """Equal steps make equal compute visible: those of pretraining and of fine-tuning together."""
+    """Equal steps are seen: those of pretraining and of fine-tuning together."""
     total = _steps(run, "pretrain", "finetune")
     return tuple(map(str, (run["levels"], run["temporal"], run["motion_input"], run["pretraining"], total)))
 
@@ -111,7 +111,7 @@ def _equal_labels(run: Run) -> Label | None:
     return _depth(run) if run["levels"] else None
 
 
-def _equal_compute(run: Run) -> Label | None:
+def _equal_steps(run: Run) -> Label | None:
     steps = _steps(run, "finetune"), _steps(run, "pretrain", "finetune")
     return (*_depth(run), *map(str, steps)) if run["levels"] and NOT_APPLICABLE not in steps else None
 
@@ -145,13 +145,13 @@ EQUAL_LABELS = Axis(
     beside=lambda label: (label[0], "none"),
     difference="to the same levels without pretraining, after as many steps with labels",
 )
-EQUAL_COMPUTE = Axis(
-    "equal_compute",
+EQUAL_STEPS = Axis(
+    "equal_steps",
     "What pretraining adds to as many steps in all",
     "Pairs of rows, with and without pretraining, that take as many steps: while one learns without labels, the other "
     "one learns with them.",
     ("levels", "pretraining", "steps with labels", "steps in all"),
-    _equal_compute,
+    _equal_steps,
     ("model.levels", "curriculum.steps_per_level", "length"),
     "control_compute",
     tuple(
@@ -269,7 +269,8 @@ CONTROLS = Axis(
     "controls",
     "Controls: is it the motion, and is it the pretraining?",
     "Static input compares a frame with itself: the same parameters, no motion. Steps in all: those of pretraining and "
-    "fine-tuning together, so that rows of equal compute can be compared.",
+    "fine-tuning together, so that rows of as many steps can be compared. A step of pretraining ends at the "
+    "last level, and costs less.",
     ("levels", "temporal", "motion input", "pretraining", "steps in all"),
     _control,
     ("model.levels", "model.temporal", "model.motion.input", "length", "curriculum.steps_per_level"),
@@ -287,7 +288,7 @@ CONTROLS = Axis(
 AXES = (
     DEPTH,
     EQUAL_LABELS,
-    EQUAL_COMPUTE,
+    EQUAL_STEPS,
     CONTROLS,
     OBJECTIVES,
     CURRICULUM,

@@ -125,7 +125,7 @@ def test_the_figures_of_the_readme_stand_in_the_committed_tables() -> None:
     shown = {
         "| levels | pretraining | top-1": "hierarchy_depth",
         "| levels | temporal": "controls",
-        "| levels | pretraining | steps": "equal_compute",
+        "| levels | pretraining | steps": "equal_steps",
     }
     for head, name in shown.items():
         lines = section[section.index(head) :].split("\n\n")[0].splitlines()
@@ -133,6 +133,6 @@ def test_the_figures_of_the_readme_stand_in_the_committed_tables() -> None:
         with (tables / f"{name}.csv").open(encoding="utf-8", newline="") as file:
             found = [tuple(row[column] for column in columns) for row in csv.DictReader(file)]
         assert rows and all(tuple(row) in found for row in rows), f"README differs from results/tables/{name}.csv"
-    pairs = "".join((tables / f"equal_{kind}.csv").read_text(encoding="utf-8") for kind in ("labels", "compute"))
+    pairs = "".join((tables / f"equal_{kind}.csv").read_text(encoding="utf-8") for kind in ("labels", "steps"))
     said = re.findall(r"[+-]\d+\.\d\s\[[^]]*\]", section[section.index("Read beside 50 %") :])
     assert len(said) == 3 and all(" ".join(difference.split()) in pairs for difference in said)

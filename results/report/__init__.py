@@ -29,7 +29,7 @@ from results.table import Table, cells_of
 
 __all__ = ["page", "write_report"]
 HERE = Path(__file__).parent
-FIRST = ("hierarchy_depth", "equal_labels", "equal_compute", "controls", "top1_per_tier", "pretraining")
+FIRST = ("hierarchy_depth", "equal_labels", "equal_steps", "controls", "top1_per_tier", "pretraining")
 _CODE = re.compile("`([a-z ]+)`")
 
 

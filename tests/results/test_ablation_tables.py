@@ -14,8 +14,8 @@ from results.ablations import (
     CONTROLS,
     CURRICULUM,
     DEPTH,
-    EQUAL_COMPUTE,
     EQUAL_LABELS,
+    EQUAL_STEPS,
     NEGATIVES,
     OBJECTIVES,
     PRIME,
@@ -223,7 +223,7 @@ def test_objectives_negatives_curriculum_and_prime_motion_are_told_apart(make: A
     }
 
 
-def test_controls_show_equal_compute(make: Any, frame_of: FrameOf) -> None:
+def test_controls_show_equal_steps(make: Any, frame_of: FrameOf) -> None:
     steps = {"finetune.length": {"steps": 320}, "pretrain.length": {"steps": 400}}
     chains = [make.runs(levels=3, config=steps, seed=s) for s in (0, 1)]
     chains += [make.runs(levels=3, pretraining="none", config={"finetune.length": {"steps": n}}, seed=s)
@@ -292,7 +292,7 @@ def test_pretraining_is_compared_at_equal_labels_and_at_equal_steps_each_with_it
             chains += [spent(make, levels, "none", 320, seed, 200), spent(make, levels, "none", 720, seed, 400)]
             chains.append(spent(make, levels, "progressive", 320, seed, 250 + 50 * levels))
     frame = frame_of(*chains)
-    for axis, other in ((EQUAL_LABELS, 200), (EQUAL_COMPUTE, 400)):
+    for axis, other in ((EQUAL_LABELS, 200), (EQUAL_STEPS, 400)):
         table = table_of(axis, frame)
         assert "0" not in {row["levels"].text for row in cells_of(table)}, "nothing is pretrained there"
         shown = [row for row in cells_of(table) if row["top-1"].text != "missing"]
@@ -302,7 +302,7 @@ def test_pretraining_is_compared_at_equal_labels_and_at_equal_steps_each_with_it
             wanted = 100 * (250 + 50 * levels - other) / 480
             assert found["pretraining"].text == "progressive" and len(found["difference"].runs) == 6
             assert found["difference"].comparison.difference == pytest.approx(wanted)
-    assert {row.cells[-2].command for row in table_of(EQUAL_COMPUTE, frame).rows if row.cells[-2].kind == "missing"}
+    assert {row.cells[-2].command for row in table_of(EQUAL_STEPS, frame).rows if row.cells[-2].kind == "missing"}
 
 
 def test_unpretrained_runs_alone_are_shown_until_there_are_pairs(make: Any, frame_of: FrameOf) -> None:
@@ -316,7 +316,7 @@ def test_unpretrained_runs_alone_are_shown_until_there_are_pairs(make: Any, fram
 
 def test_a_pair_of_which_one_was_not_run_is_asked_for(make: Any, frame_of: FrameOf) -> None:
     chains = [spent(make, n, "progressive", 320, 0, 300) for n in (1, 2)] + [spent(make, 1, "none", 720, 0, 400)]
-    table = table_of(EQUAL_COMPUTE, frame_of(*chains))
+    table = table_of(EQUAL_STEPS, frame_of(*chains))
     rows = cells_of(table, "missing")
     wanted = [("2", "none"), ("3", "none"), ("3", "progressive")]
     assert [(row["levels"].text, row["pretraining"].text) for row in rows] == wanted
