@@ -103,8 +103,10 @@ def _shown(axis: Axis, blocks: Sequence[Block]) -> tuple[list[Block], set[int]]:
     usual = {
         name: max(found, key=lambda value: (counts[name, value], value)) for name, found in _values(counts).items()
     }
-    for place in dict.fromkeys(_place(block) for block in blocks):
-        members = [block for block in blocks if _place(block) == place]
+    places: dict[tuple[str, str], list[Block]] = {}
+    for block in blocks:
+        places.setdefault(_place(block), []).append(block)
+    for members in places.values():
         varied = [block for block in members if (_paired(axis, block) if axis.beside else len(set(block.own)) > 1)]
         best = max(varied or members, key=lambda block: _fullness(block, wanted, usual))
         if not varied:

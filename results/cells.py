@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from results.grouping import NOTE_COLUMN, Arm, is_gap
+from results.grouping import IDENTITY, NOTE_COLUMN, Arm, is_gap
 from results.stats import clopper_pearson, successes
 from results.table import MISSING, Cell, Column, Estimate, Interval, Row, Table, label, missing
 
@@ -205,10 +205,16 @@ def origin(arms: Sequence[Arm]) -> str:
     }
     parts = []
     for name, show in names.items():
-        values = {value for arm in arms for value in arm.values(name)}
+        # what runs of one arm cannot differ in is that of the first
+        values = {arm.first.get(name) for arm in arms} if name in IDENTITY else _values(arms, name)
+        values = {value for value in values if not is_gap(value)}
         if len(values) == 1:
             parts.append(show(values.pop()))
     return f"All rows: {'; '.join(parts)}." if parts else ""
+
+
+def _values(arms: Sequence[Arm], name: str) -> set[Any]:
+    return {value for arm in arms for value in arm.values(name)}
 
 
 def run_names(arm: Arm) -> str:
@@ -227,7 +233,7 @@ def footnotes(arms: Sequence[Arm], rows: Sequence[Row]) -> list[str]:
         if len(arm.records) > 1 and len(pretrained) == 1 and pretrained != [""] and arm.first["phase"] != "pretrain":
             notes.append(f"{run_names(arm)}: one pretraining run for all, so there is no spread over pretrainings.")
     for name in ("torch", "timm", "device"):
-        values = sorted({str(value) for arm in arms for value in arm.values(name)})
+        values = sorted(map(str, _values(arms, name)))
         if len(values) > 1:
             notes.append(f"Runs with different {name}: {', '.join(values)}.")
     gaps = sum(cell.kind == "missing" for row in rows for cell in row.cells)

@@ -14,6 +14,7 @@ import pandas as pd
 
 from results.equivalent import canonical
 from results.flatten import NUMBER_PREFIXES, row_of
+from results.garbage import no_search_for_cycles
 from results.record import FILE_NAME, RecordError, read_record
 
 _WHOLE_NUMBERS = ("levels", "seed", "videos_train", "videos_test", "unreadable_train", "unreadable_test")
@@ -39,6 +40,7 @@ class _Problems(tuple[Problem, ...]):
         return self
 
 
+@no_search_for_cycles()
 def collect(*roots: str | os.PathLike[str]) -> pd.DataFrame:
     """One row per finished run below `roots` (folders searched for record.json, or record files themselves).
 

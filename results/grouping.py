@@ -7,10 +7,9 @@ otherwise share a cell. The last two become the ``note`` of a row, so a row says
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 from results.flatten import CONFIG_PREFIXES
@@ -99,11 +98,20 @@ class Arm:
 
     def estimate(self, column: str, factor: float = 1.0) -> tuple[Estimate | None, tuple[str, ...]]:
         """Of `factor` times the figure in `column`, and the ids of the runs that have it."""
+        if (column, factor) not in self._estimates:
+            self._estimates[column, factor] = self._estimate(column, factor)
+        return self._estimates[column, factor]
+
+    def _estimate(self, column: str, factor: float) -> tuple[Estimate | None, tuple[str, ...]]:
         found = [(run, key) for run, key in zip(self.records, self.shared, strict=True) if not is_gap(run.get(column))]
         if not found:
             return None, ()
         values = [factor * float(run[column]) for run, _ in found]
         return estimate(values, [key for _, key in found]), tuple(run["run_id"] for run, _ in found)
+
+    @cached_property
+    def _estimates(self) -> dict[tuple[str, float], tuple[Estimate | None, tuple[str, ...]]]:
+        return {}  # a figure stands in many tables
 
     @cached_property
     def shared(self) -> tuple[Hashable, ...]:
@@ -112,11 +120,38 @@ class Arm:
 
     def values(self, column: str) -> list[Any]:
         """The distinct values of a column, sorted as text; gaps left out."""
-        return sorted({run[column] for run in self.records if not is_gap(run.get(column))}, key=str)
+        if column not in self._distinct:
+            found = {run[column] for run in self.records if not is_gap(run.get(column))}
+            self._distinct[column] = sorted(found, key=str) if len(found) > 1 else list(found)
+        return self._distinct[column]
+
+    @cached_property
+    def _distinct(self) -> dict[str, list[Any]]:
+        return {}
+
+    def groups(self, metric: str) -> set[str]:
+        """Those for which some run has `metric`."""
+        if metric not in self._groups:
+            head, tail = "group.", f".{metric}"
+            columns = {name for name in self._group_columns if name.endswith(tail)}
+            self._groups[metric] = {
+                name[len(head) : -len(tail)]
+                for name in columns
+                if any(not is_gap(run.get(name)) for run in self.records)
+            }
+        return self._groups[metric]
+
+    @cached_property
+    def _groups(self) -> dict[str, set[str]]:
+        return {}
+
+    @cached_property
+    def _group_columns(self) -> list[str]:
+        return [name for name in set[str]().union(*self.records) if name.startswith("group.")]
 
 
 def is_gap(value: Any) -> bool:
-    return value is None or (isinstance(value, float) and math.isnan(value))
+    return value is None or bool(value != value)  # nan differs from itself
 
 
 def shared_by(run: Run) -> Hashable:
@@ -176,10 +211,13 @@ def families_of(runs: Sequence[Run]) -> list[dict[str, Arm]]:
     for run in runs:
         by_split.setdefault(value_text(run.get(SPLIT)) or "all", []).append(run)
     found: dict[tuple[str, ...], list[dict[str, Arm]]] = {}
+    columns = set[str]().union(*runs)
+    config = sorted(name for name in columns if name.startswith(CONFIG_PREFIXES) and not name.endswith(".split"))
+    names = [*AXES, *(name for name in IDENTITY if "manifest" not in name), *config]
     for split in sorted(by_split, key=lambda name: (name not in TIERS, name in TIERS and TIERS.index(name), name)):
         for arm in arms_of(by_split[split]):
-            groups = set(groups_of([arm], "top1"))
-            members = found.setdefault(_beyond_split(arm, split), [])
+            groups = arm.groups("top1")
+            members = found.setdefault(_beyond_split(arm, split, names), [])
             for family in members:
                 if split not in family and groups.isdisjoint(groups_of(list(family.values()), "top1")):
                     family[split] = arm
@@ -190,23 +228,16 @@ def families_of(runs: Sequence[Run]) -> list[dict[str, Arm]]:
     return sorted(families, key=lambda family: min(_order(arm) for arm in family.values()))
 
 
-def _beyond_split(arm: Arm, split: str) -> tuple[str, ...]:
+def _beyond_split(arm: Arm, split: str, names: Sequence[str]) -> tuple[str, ...]:
     """What arms of different splits must have in common: all but the manifests (the pretraining's too: each fold of a
     data set is pretrained on its own training videos) and the name that a split brings."""
-    first = arm.first
-    config = [name for name in sorted(first) if name.startswith(CONFIG_PREFIXES) and not name.endswith(".split")]
-    names = [*AXES, *(name for name in IDENTITY if "manifest" not in name), *config]
     named = f"split {split}"
-    return tuple(value_text(first.get(name)).replace(named, "split") for name in names)
+    return tuple(value_text(value).replace(named, "split") for value in map(arm.first.get, names))
 
 
 def groups_of(arms: Sequence[Arm], metric: str) -> list[str]:
     """The groups for which some arm has `metric`: the tiers in their order, then others by name."""
-    head, tail = "group.", f".{metric}"
-    runs = [run for arm in arms for run in arm.records]
-    columns = set[str]().union(*runs)
-    columns = {name for name in columns if name.startswith(head) and name.endswith(tail)}
-    names = {name[len(head) : -len(tail)] for name in columns if any(not is_gap(run.get(name)) for run in runs)}
+    names = set[str]().union(*(arm.groups(metric) for arm in arms))
     return [tier for tier in TIERS if tier in names] + sorted(names - set(TIERS))
 
 
@@ -220,6 +251,7 @@ def pretraining_order(name: str) -> tuple[int, str]:
     return (_PRETRAINING_ORDER.index(name) if name in _PRETRAINING_ORDER else len(_PRETRAINING_ORDER), name)
 
 
+@lru_cache(maxsize=10_000)
 def natural(name: str) -> tuple[tuple[str, int], ...]:
     """resnet50 before resnet101: runs of digits count as numbers."""
     parts: list[tuple[str, int]] = []

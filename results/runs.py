@@ -42,9 +42,7 @@ def _rows(frame: pd.DataFrame, phase: str) -> list[Run]:
     # column by column: pandas needs a thousand times longer for a row than for its values
     for name in map(str, frame.columns):
         values = frame[name].to_numpy()[chosen]
-        if values.dtype.kind == "f" and np.isnan(values).all():  # a figure of other phases, as most are
-            continue
-        for run, value in zip(found, values.tolist(), strict=True):
-            if value is not None and value == value:  # no gap: nan differs from itself
-                run[name] = value
+        places = np.flatnonzero(~pd.isna(values))  # most figures are of other phases
+        for place, value in zip(places.tolist(), values[places].tolist(), strict=True):
+            found[place][name] = value
     return [run | {"videos": run["videos_test"] - run["unreadable_test"]} for run in found]  # type: ignore[operator]

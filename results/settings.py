@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from results.flatten import CONFIG_PREFIXES
@@ -46,7 +47,7 @@ class Block:
     """Two arms with one label differ in something that the ablation sets and its label does not say."""
     own: tuple[Label, ...]
 
-    @property
+    @cached_property
     def identity(self) -> str:
         """Blocks of different identities are not comparable at all."""
         return "; ".join(sorted(value for name, value in self.settings.base if name in IDENTITY))
@@ -64,6 +65,8 @@ class Varying:
         self.names = sorted(name for name, found in values.items() if len(found) > 1)
         self._pairs = {id(arm): self._of(arm) for arm in arms}
         self._arms = arms  # ids are those of living objects
+        self._keys = {key for pairs in self._pairs.values() for _, key, _ in pairs}
+        self._free: dict[tuple[str, ...], set[str]] = {}
 
     def _of(self, arm: Arm) -> list[tuple[str, str, tuple[str, str]]]:
         found = []
@@ -82,9 +85,13 @@ class Varying:
 
     def of(self, arm: Arm, owned: Sequence[str]) -> Scoped:
         """owned: keys without their phase (or parts of keys, up to a dot) that the ablation sets."""
+        if tuple(owned) not in self._free:
+            heads = tuple(f"{name}." for name in owned)
+            self._free[tuple(owned)] = {key for key in self._keys if not f"{key}.".startswith(heads)}
+        free = self._free[tuple(owned)]
         sets: dict[str, set[tuple[str, str]]] = {"base": set(), "motion": set(), "pretraining": set()}
         for scope, key, pair in self._pairs[id(arm)]:
-            if not any(key == name or key.startswith(f"{name}.") for name in owned):
+            if key in free:
                 sets[scope].add(pair)
         pretrained = bool(arm.first["pretrain_id"]) or str(arm["pretraining"]) not in ("none",)
         motion = frozenset(sets["motion"]) if arm["levels"] else None

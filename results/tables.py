@@ -25,6 +25,7 @@ from results.accuracy_tables import levels_by_backbone, top1_per_tier
 from results.compare import Thresholds, read_thresholds
 from results.cost_tables import backbones_table, cost_table
 from results.frozen_tables import self_supervised_by_tier, self_supervised_evaluation
+from results.garbage import no_search_for_cycles
 from results.pretraining_tables import pretraining_by_group, pretraining_table
 from results.published_tables import published_tables
 from results.reference.model import References
@@ -42,6 +43,7 @@ def main_tables(source: pd.DataFrame | Runs, expected: Iterable[Mapping[str, Any
     return [table for table in tables if table.rows]
 
 
+@no_search_for_cycles()
 def all_tables(
     frame: pd.DataFrame,
     references: References | None = None,

@@ -1,0 +1,20 @@
+from __future__ import annotations
+
+import gc
+
+import pytest
+
+from results.garbage import no_search_for_cycles
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_the_search_is_as_before_whatever_happens(before: bool) -> None:
+    was = gc.isenabled()
+    try:
+        gc.enable() if before else gc.disable()
+        with pytest.raises(ZeroDivisionError), no_search_for_cycles():
+            assert not gc.isenabled()
+            1 / 0  # noqa: B018
+        assert gc.isenabled() == before
+    finally:
+        gc.enable() if was else gc.disable()
