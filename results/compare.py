@@ -29,10 +29,11 @@ class Thresholds:
 
 
 def read_thresholds(path: str | Path = FILE) -> Thresholds:
-    """Raises ThresholdError naming the key that is unknown, missing or out of range."""
+    """Raises ThresholdError for a file that is no YAML in UTF-8, or naming the key that is unknown, missing or out of
+    range."""
     try:
         found = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ThresholdError(f"{path} cannot be read: {error}") from error
     names = {item.name for item in fields(Thresholds)}
     if not isinstance(found, dict) or set(found) != names:

@@ -68,9 +68,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ReferenceError, ThresholdError, EquivalentError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    except UnicodeDecodeError as error:
-        print(f"error: {options.thresholds} is no text in UTF-8: {error}", file=sys.stderr)
-        return 2
     committed = COMMITTED if options.check else {"runs": ["runs"], "out": "results/tables"}
     roots, out = options.runs or committed["runs"], Path(options.out or str(committed["out"]))
     frame = collect(*roots)

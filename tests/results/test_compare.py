@@ -153,8 +153,10 @@ def test_thresholds_are_a_file_and_the_rule_prints_them(tmp_path: Path) -> None:
         path.write_text(wrong)
         with pytest.raises(ThresholdError, match=r"own\.yaml"):
             read_thresholds(path)
-    with pytest.raises(ThresholdError, match="cannot be read"):
-        read_thresholds(tmp_path / "none.yaml")
+    path.write_bytes(b"tolerance: 0.3 # \xb1\n")
+    for unread in (path, tmp_path / "none.yaml"):
+        with pytest.raises(ThresholdError, match="cannot be read"):
+            read_thresholds(unread)
 
 
 def test_signs() -> None:

@@ -215,4 +215,4 @@ def test_thresholds_come_from_a_file(grid: Path, capsys: pytest.CaptureFixture[s
     other.write_text("tolerance: much\nhalf_width: 1\ncoverage: 0.9\n")
     assert main(arguments) == 2 and "tolerance='much'" in capsys.readouterr().err
     other.write_bytes(b"\xff\xfe")
-    assert main(arguments) == 2 and f"{other} is no text in UTF-8" in capsys.readouterr().err
+    assert main(arguments) == 2 and f"{other} cannot be read" in capsys.readouterr().err
