@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import json
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -174,6 +176,18 @@ def test_a_side_without_runs_is_bad_usage(sides: Sides, tmp_path: Path, capsys: 
         with pytest.raises(SystemExit) as caught:
             main([a, a, "--tolerance", tolerance])
         assert caught.value.code == 2
+
+
+def test_declared_equivalents_that_are_damaged_are_said_in_words(sides: Sides, tmp_path: Path) -> None:
+    ignored = shutil.ignore_patterns("records", "tables", "__pycache__")
+    shutil.copytree(ROOT / "results", tmp_path / "code" / "results", ignore=ignored)
+    (tmp_path / "code" / "results" / "equivalent.json").write_text("{")
+    command = [sys.executable, "-m", "results.diff", *sides.save()]
+    environment = os.environ | {"PYTHONPATH": str(tmp_path / "code")}
+    done = subprocess.run(command, cwd=tmp_path / "code", env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: ") and "equivalent.json cannot be read" in done.stderr
+    assert done.stderr.count("\n") == 1
 
 
 def test_a_damaged_record_is_named_and_its_cells_differ(sides: Sides, capsys: pytest.CaptureFixture[str]) -> None:
