@@ -11,7 +11,7 @@ import pandas as pd
 from results import commands
 from results.ablation_tables import difference_cell
 from results.cells import accuracy, constant, labels, make_table, number, origin, sampling, texts
-from results.grouping import EXTRA_AXES, NOTE_COLUMN, Arm, Run, natural, shown_axes
+from results.grouping import EXTRA_AXES, NOTE_COLUMN, Arm, Run, is_control, natural, shown_axes
 from results.predictions import right_answers
 from results.runs import Runs
 from results.settings import Block, Label, Varying, blocks_of
@@ -23,8 +23,12 @@ Answers = Callable[[Mapping[str, Any]], Mapping[str, bool] | None]
 
 
 def backbones_table(arms: Sequence[Arm], varying: Varying, answers: Answers = right_answers) -> Table:
-    """Each backbone plain and with motion: parameters, GMACs, what motion adds to both, and what it gains."""
-    labelled = [((arm["backbone"], str(arm["levels"]), arm["pretraining"]), arm) for arm in arms]
+    """Each backbone plain and with motion: parameters, GMACs, what motion adds to both, and what it gains.
+
+    Not of controls (static input, a visible target): they are no method, and have a table of their own.
+    """
+    methods = [arm for arm in arms if not is_control(arm.first)]
+    labelled = [((arm["backbone"], str(arm["levels"]), arm["pretraining"]), arm) for arm in methods]
     blocks = [block for block in blocks_of(labelled, varying, OWNED) if len({label for label, _ in block.arms}) > 1]
     shown = [arm for block in blocks for _, arm in block.arms]
     extra, noted = shown_axes(shown), any(arm.note for arm in shown)
@@ -44,6 +48,7 @@ def backbones_table(arms: Sequence[Arm], varying: Varying, answers: Answers = ri
         "Parameters of the network that is tested, and multiply-adds of one clip (view), with what motion adds to the "
         "plain backbone of the row's block: one figure where all seeds agree. Difference of top-1 to that backbone, "
         "seed paired with seed; with n where not all seeds are on both sides.",
+        "Controls (static input, a visible target) are left out." if methods != [*arms] else "",
         sampling(shown, "metric.top1", "the test videos"),
         origin(shown),
     ]

@@ -39,6 +39,8 @@ EXTRA_AXES = {
 }
 """Axes that a table shows only where its rows differ in them."""
 AXES = ("levels", "pretraining", "backbone", *EXTRA_AXES)
+CONTROLS = {"motion_input": "static", "pairing": "lookahead (target visible)"}
+"""What is not the method but a control of it: no printed figure is ours to reproduce with it unless it says so."""
 TIERS = ("direction", "change", "order", "relation")
 """synthmotion's groups, in their order of difficulty."""
 NOTE_COLUMN = "kept apart by"
@@ -152,6 +154,11 @@ class Arm:
 
 def is_gap(value: Any) -> bool:
     return value is None or bool(value != value)  # nan differs from itself
+
+
+def is_control(run: Run, but: Collection[str] = ()) -> bool:
+    """Whether the run is a control of the method; `but`: axes in which somebody asks for one."""
+    return any(run.get(name) == control for name, control in CONTROLS.items() if name not in but)
 
 
 def shared_by(run: Run) -> Hashable:

@@ -8,7 +8,7 @@ from typing import Any
 
 from results.cells import accuracy, labels, make_table, origin, sampling, texts
 from results.compare import Thresholds, differences_of, judge, published_cell, rule, verdict_cell
-from results.grouping import EXTRA_AXES, NOTE_COLUMN, Arm, shown_axes
+from results.grouping import EXTRA_AXES, NOTE_COLUMN, Arm, is_control, shown_axes
 from results.reference.model import PublishedRow, References
 from results.table import (
     NOT_APPLICABLE,
@@ -33,8 +33,6 @@ TITLES = {
     "ucf101": "UCF-101",
     "hmdb51": "HMDB-51",
 }
-CONTROLS = {"motion_input": "static", "pairing": "lookahead (target visible)"}
-"""What is not the method but a control of it: no printed figure is ours to reproduce with it unless it says so."""
 SHOWN = ("method", "setting", "backbone", "frames", "pretrain", "protocol", "GFLOPs", "parameters (M)")
 
 
@@ -206,7 +204,7 @@ def _is(arm: Arm, ours: Mapping[str, Any]) -> bool:
             agrees = str(run.get(name)) == str(wanted)
         if not agrees:
             return False
-    if any(run.get(name) == control for name, control in CONTROLS.items() if name not in ours):
+    if is_control(run, but=ours):
         return False
     return "setting" in ours or run["phase"] == "test"
 

@@ -20,7 +20,6 @@ from results.ablations import (
     OBJECTIVES,
     PRIME,
 )
-from results.cost_tables import backbones_table, cost_table
 from results.runs import Runs
 from results.settings import Varying
 from results.stats import t_interval
@@ -254,25 +253,6 @@ def test_an_empty_sweep_gives_rows_to_be_filled(make: Any, frame_of: FrameOf) ->
         assert len(table.rows) == len(axis.expected) and all(
             cell.command for row in table.rows for cell in row.cells[-2:]
         )
-
-
-def test_backbones_say_what_motion_adds(make: Any, frame_of: FrameOf) -> None:
-    chains = [make.runs(backbone=name, levels=n, seed=s, pretraining="progressive" if n else "none")
-              for name in ("resnet50", "resnet18") for n in (0, 3) for s in (0, 1)]  # fmt: skip
-    for chain in chains:
-        for record in chain.values():
-            plain = 10e6 if "resnet18" in record["slug"] else 20e6
-            more = 1.5 if record["config"]["model"]["levels"] else 1.0
-            record["cost"] |= {"parameters": plain * more, "gmacs": 2.0 * more}
-    frame = frame_of(*chains)
-    arms = Runs(frame).arms("test")
-    table = backbones_table(arms, Varying(arms))
-    (row,) = cells_of(table, "resnet18", "3")
-    assert [row[name].text for name in ("parameters (M)", "more parameters (%)", "GMACs", "more GMACs (%)")] == [
-        *("15.00", "50.0", "3.000", "50.0")
-    ]
-    assert [cells["backbone"].text for cells in cells_of(table)] == ["resnet18", "resnet18", "resnet50", "resnet50"]
-    assert len(cost_table(frame).rows) == 10
 
 
 def spent(make: Any, levels: int, pretraining: str, labelled: int, seed: int, correct: int) -> dict[str, Any]:
