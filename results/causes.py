@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,6 +14,7 @@ import pandas as pd
 
 from results.flatten import CONFIG_PREFIXES, flat
 from results.grouping import is_gap
+from results.matching import Behind
 from results.record import RecordError, read_record
 
 CODE = ("fingerprints", "commit", "dirty")
@@ -72,10 +74,22 @@ class Runs:
                 places.setdefault(str(run_id), []).append(index)
         return places
 
-    def of(self, ids: Iterable[str]) -> list[dict[str, Any]]:
-        places = [place for run_id in sorted(set(ids)) for place in self._places.get(run_id, [])]
+    def of(self, behind: Behind) -> list[dict[str, Any]]:
+        """The rows behind a cell; of a run that two codes have done, the one of the code that its block names, both
+        where it names none."""
+        ids, block = behind
+        places = []
+        for run_id in sorted(set(ids)):
+            copies = self._places.get(run_id, [])
+            named = [place for place in copies if len(copies) > 1 and self._is_in(block, place)]
+            places += named or copies
         rows = self._frame.iloc[places].to_dict("records") if places else []
         return [{str(name): value for name, value in row.items() if not is_gap(value)} for row in rows]
+
+    def _is_in(self, block: str, place: int) -> bool:
+        """Whether the block names the code of a row: whole, for code that one half ran is other code."""
+        code = re.escape(str(self._frame["fingerprints"].iat[place]))
+        return re.search(rf"(?:^| ){code}(?:;|$)", block) is not None
 
     def environment(self, run: Mapping[str, Any]) -> Mapping[str, Any]:
         """Of a row, from its record; {} where the record has gone since."""
@@ -98,7 +112,7 @@ class Causes:
     phases: frozenset[str] = frozenset()
 
 
-def causes(a: Runs, b: Runs, first: Sequence[str], second: Sequence[str]) -> Causes:
+def causes(a: Runs, b: Runs, first: Behind, second: Behind) -> Causes:
     """What differs between the runs `first` of `a` and `second` of `b`; nothing where one of them is empty."""
     mine, theirs = a.of(first), b.of(second)
     if not mine or not theirs:
@@ -112,7 +126,7 @@ def causes(a: Runs, b: Runs, first: Sequence[str], second: Sequence[str]) -> Cau
     return Causes(tuple(found + _records(mine, theirs)), _phases(mine) & _phases(theirs))
 
 
-def distance(a: Runs, b: Runs, first: Sequence[str], second: Sequence[str]) -> int:
+def distance(a: Runs, b: Runs, first: Behind, second: Behind) -> int:
     """In how many ways the runs are other experiments; 1000 where one side has none to ask."""
     mine, theirs = a.of(first), b.of(second)
     if not mine or not theirs:

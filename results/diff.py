@@ -21,7 +21,7 @@ from results.causes import Causes, Difference, Runs, causes, common, distance, m
 from results.collect import collect, problems
 from results.command import one_line, run
 from results.equivalent import EquivalentError
-from results.matching import Change, Pair, pairs_of, value_of
+from results.matching import Behind, Change, Pair, pairs_of, value_of
 from results.reference import load
 from results.reference.model import ReferenceError
 from results.table import Cell, Table
@@ -64,7 +64,7 @@ def compare(
 ) -> Comparison:
     """The cells that differ between two sets of tables made from the frames `a` and `b`."""
     sides = Runs(a), Runs(b)
-    known: dict[tuple[tuple[str, ...], tuple[str, ...]], Causes] = {}
+    known: dict[tuple[Behind, Behind], Causes] = {}
     found: list[tuple[Pair, Change, Causes]] = []
     cells = 0
     for pair in pairs_of(first, second, functools.cache(functools.partial(distance, *sides))):
@@ -72,17 +72,13 @@ def compare(
         change = pair.change(tolerance)
         if change == "same":
             continue
-        ids = (pair.a.runs if pair.a else (), pair.b.runs if pair.b else ())
-        if ids not in known:
-            known[ids] = causes(*sides, *ids)
-        found.append((pair, change, known[ids]))
+        if pair.behind not in known:
+            known[pair.behind] = causes(*sides, *pair.behind)
+        found.append((pair, change, known[pair.behind]))
     shared = common([behind for _, _, behind in found])
     said = set(shared)
-    own = {ids: tuple(merged(one for one in behind.differences if one not in said)) for ids, behind in known.items()}
-    moved = tuple(
-        Moved(pair, change, own[pair.a.runs if pair.a else (), pair.b.runs if pair.b else ()])
-        for pair, change, _ in found
-    )
+    own = {behind: tuple(merged(one for one in why.differences if one not in said)) for behind, why in known.items()}
+    moved = tuple(Moved(pair, change, own[pair.behind]) for pair, change, _ in found)
     return Comparison(cells, moved, tuple(merged(shared)))
 
 

@@ -17,7 +17,10 @@ from results.grouping import NOTE_COLUMN
 from results.table import Cell, Interval, Row, Table
 
 Change = Literal["same", "moved", "changed", "filled", "emptied", "appeared", "disappeared"]
-Distance = Callable[[tuple[str, ...], tuple[str, ...]], int]
+Behind = tuple[tuple[str, ...], str]
+"""What stands behind a cell or a row: ids of runs, and the block of the row. The ids alone do not say which run it was
+where two codes have done it; a block names its code where there are several."""
+Distance = Callable[[Behind, Behind], int]
 SLACK = 1e-9
 """Two ways to add the same numbers up differ by less."""
 
@@ -49,6 +52,13 @@ class Pair:
     place: Place
     a: Cell | None
     b: Cell | None
+    blocks: tuple[str, str] = ("", "")
+    """Of the rows that they stand in."""
+
+    @property
+    def behind(self) -> tuple[Behind, Behind]:
+        mine, theirs = (() if cell is None else cell.runs for cell in (self.a, self.b))
+        return (mine, self.blocks[0]), (theirs, self.blocks[1])
 
     def change(self, tolerance: float = 0.0) -> Change:
         """moved: another figure, by more than `tolerance`. changed: the same figure, but something else about it.
@@ -113,7 +123,7 @@ def pairs_of(first: Sequence[Table], second: Sequence[Table], distance: Distance
     """Every figure of both sets (cells of label columns left of the figures are what rows are known by), in the order
     of the first set; what only the second has follows its table, tables that only it has come last.
 
-    distance: of (ids of the runs of a row, ids of those of another): in how many ways they are other experiments.
+    distance: of what stands behind a row and behind another one: in how many ways they are other experiments.
     """
     others = {table.name: table for table in second}
     for table in first:
@@ -137,10 +147,11 @@ def _pairs(first: Table | None, second: Table | None, distance: Distance) -> Ite
         if alone is not None and alone[0] is not None and alone[1] is not None:  # all that tells it from its neighbours
             where = tuple((name, alone[1].cells[alone[0].header.index(name)].text) for name in _keys(alone[0]))
         number = counts[where] = counts.get(where, -1) + 1
+        blocks = ("" if mine is None else mine.block, "" if theirs is None else theirs.block)
         for name in columns:
             a, b = _cell(first, mine, name), _cell(second, theirs, name)
             if a is not None or b is not None:
-                yield Pair(Place(table.name, where, name, number), a, b)
+                yield Pair(Place(table.name, where, name, number), a, b, blocks)
 
 
 def _keys(table: Table) -> list[str]:
@@ -182,7 +193,7 @@ def _partners(mine: list[Row], theirs: list[Row], places: list[tuple[int, int]],
             if not shared and a.block != b.block:
                 continue  # nothing says that they are the same
             alike = sum(a.cells[here].text == b.cells[there].text for here, there in places)
-            apart = 0 if shared else distance(a.runs, b.runs)
+            apart = distance((a.runs, a.block), (b.runs, b.block))  # of one id, too: two codes may have done it
             scored.append((-shared, apart, a.block != b.block, -alike, abs(i - j), i, j))
     found: dict[int, int] = {}
     for *_, i, j in sorted(scored):

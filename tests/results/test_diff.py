@@ -149,6 +149,20 @@ def test_runs_of_two_codes_beside_each_other_leave_the_old_ones_where_they_were(
     assert code == 1 and found["moved"] == found["disappeared"] == 0 and found["appeared"] > 0
 
 
+def test_a_run_that_two_codes_have_done_is_the_one_of_its_rows_code(
+    make: Any, sides: Sides, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One id, two rows: what changed in the old code's record is no difference of code."""
+    sides.a, sides.b = sides.b[:3], sides.a[:3]
+    test = sides.a[1]["test"]
+    test["metrics"]["top1"] += 1.0
+    sides.more = [make.runs(seed=seed, correct=300, fingerprint="e" * 64) for seed in range(3)]
+    code, found = told(sides, capsys)
+    assert code == 1 and found["moved"] > 0 and found["appeared"] > 0 and found["disappeared"] == 0
+    causes = [*found["common"], *(cause for cell in found["differ"] for cause in cell["causes"])]
+    assert {(cause["kind"], cause["name"][-12:]) for cause in causes} == {("record", test["run_id"][:12])}
+
+
 def test_output_is_the_same_every_time(sides: Sides, capsys: pytest.CaptureFixture[str]) -> None:
     sides.b[0]["test"]["metrics"]["top1"] = 12.0
     outputs = []
