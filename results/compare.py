@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -13,6 +14,14 @@ from results.stats import CONFIDENCE
 from results.table import NOT_APPLICABLE, NOT_TRANSCRIBED, Cell, Comparison, Estimate, Interval, Published, Verdict
 
 FILE = Path(__file__).with_name("thresholds.yaml")
+
+
+_TO = r"(?:resized to |scaled to )?"
+_WHAT = r"(?: ?px| pixels)?(?: videos| data| copy)?"
+_SHORT_SIDE = re.compile(rf"{_TO}(?:a )?short(?:er)? ?(?:(?:side|edge)(?: of)?)? ?(?P<side>[0-9]+){_WHAT}")
+_SIZE = re.compile(rf"{_TO}(?P<width>[0-9]+) ?[x\u00d7] ?(?P<height>[0-9]+){_WHAT}")
+_FRAMES = re.compile(r"frames(?: [0-9.]+)?|(?:raw|extracted|jpe?g) ?frames")
+"""`frames 11.3` is ours: frames as they were handed out, and the version of Pillow."""
 
 
 class ThresholdError(ValueError):
@@ -123,7 +132,7 @@ def differences_of(run: Mapping[str, Any], conditions: Mapping[str, str], thresh
 
     conditions: of the printed figure; a key that it does not have was not stated there and differs from nothing. Known
     keys: benchmark, split, protocol (as printed), protocol_name (ours, '' = none of ours), frames, backbone, pretrain,
-    decoder, data.
+    data, decoder; the last two in the source's words.
     """
     found = []
     name, printed = conditions.get("protocol_name", ""), conditions.get("protocol", "")
@@ -140,7 +149,6 @@ def differences_of(run: Mapping[str, Any], conditions: Mapping[str, str], thresh
         "frames": None if name else run.get(f"{phase}.sampling.num_frames"),
         "backbone": _plain(run.get("backbone")),
         "pretrain": "none" if weights == "scratch" else "ImageNet" if imagenet else weights,
-        "decoder": str(run.get("decoder") or "").partition(" ")[0],
     }
     on, theirs = run.get("pretrain.benchmark.name"), _plain(conditions.get("pretrain", ""))
     if on and weights == "scratch" and theirs != "none":
@@ -152,9 +160,43 @@ def differences_of(run: Mapping[str, Any], conditions: Mapping[str, str], thresh
     copy = str(run.get("benchmark", ""))
     if "(" in copy:
         found.append(f"data: {copy[copy.index('(') + 1 : -1]}")
-    if theirs := conditions.get("data", ""):
-        found.append(f"data copy, theirs {theirs}")
-    return found + coverage_gap(run, thresholds)
+    mine = copy.partition(" (")[0].partition(" ")[2]  # benchmark.version
+    if (theirs := conditions.get("data", "")) and _copy(theirs) != _copy(mine):
+        found.append(f"data copy {mine}, theirs {theirs}")
+    return [*found, *_decoder_gap(str(run.get("decoder") or ""), conditions.get("decoder", ""))] + coverage_gap(
+        run, thresholds
+    )
+
+
+def _copy(text: str) -> str:
+    """The name that our copies have (benchmark.version), where the words mean that and nothing more; else the words,
+    which no copy of ours is called: `240403 train / 19769 val copy at 240x320` is no copy that anybody else has."""
+    plain = " ".join(text.lower().replace("-", " ").split())
+    if found := _SHORT_SIDE.fullmatch(plain):
+        return f"short{found['side']}"
+    if found := _SIZE.fullmatch(plain):
+        return f"{found['width']}x{found['height']}"
+    return plain.replace(".", "").replace(" ", "")
+
+
+def _decoder_gap(ours: str, theirs: str) -> list[str]:
+    """['decoder decord, theirs PyAV'] where the names differ, or the versions, if both have one."""
+    if not theirs:
+        return []
+    (name, version), (other, another) = _decoder(ours), _decoder(theirs)
+    if name != other:
+        return [f"decoder {ours.partition(' ')[0]}, theirs {theirs}"]
+    apart = name != "frames" and version and another and version != another
+    return [f"decoder {ours}, theirs {theirs}"] if apart else []
+
+
+def _decoder(text: str) -> tuple[str, str]:
+    """(name as benchmark.decoder has it where it is one of ours, version or '')."""
+    first, *rest = text.lower().split() or [""]
+    if _FRAMES.fullmatch(text.lower()):
+        return "frames", ""
+    version = next((word.removeprefix("v") for word in rest if word.removeprefix("v")[:1].isdigit()), "")
+    return "pyav" if first == "av" else _plain(first), version
 
 
 def coverage_gap(run: Mapping[str, Any], thresholds: Thresholds) -> list[str]:

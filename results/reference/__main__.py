@@ -54,6 +54,7 @@ COMMON_OPTIONS = {
     "protocol": "as the source says it",
     "protocol-name": "only if the source says exactly that protocol: " + ", ".join(PROTOCOLS),
     "data": "the copy of the data set, where the source says that it is not the original one",
+    "decoder": "what turned videos into frames, as the source says it, such as decord or PyAV",
     "note": "what else a reader must know",
     "key": "of the slot or row, in place of what describes it (default: made from it)",
 }

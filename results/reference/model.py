@@ -23,6 +23,7 @@ CONDITIONS_OF_A_ROW = (
     "protocol_name",
     "reported_by",
     "data",
+    "decoder",
     "note",
 )
 """What makes a row comparable with another one or not."""
@@ -77,6 +78,8 @@ class PublishedRow:
     """Axes (results/reference/names.py) of our row that is the same method; {} = we have none."""
     data: str = ""
     """The copy of the data set, where the source says that it is not the original one."""
+    decoder: str = ""
+    """What turned videos into frames, as the source says it."""
 
     @property
     def source(self) -> str:

@@ -35,6 +35,7 @@ COLUMNS = (
     "source_line",
     "reported_by",
     "data",
+    "decoder",
     "note",
     "ours",
 )
@@ -44,7 +45,7 @@ SOURCE = ("source_repo", "source_path", "source_commit", "source_line")
 CELL_KEYS = ("key", "ours", "conditions", "arxiv", "table", "row", "column", "text", "value")
 """Of a cell of hcml.yaml, in the order in which they are written."""
 PLACE = ("arxiv", "table", "row", "column")
-CONDITIONS = ("frames", "pretrain", "protocol", "protocol_name", "data", "note")
+CONDITIONS = ("frames", "pretrain", "protocol", "protocol_name", "data", "decoder", "note")
 """What a cell may say of how the paper measured it, in its words (`protocol_name`: as in published.csv)."""
 NEEDED_AXES = ("benchmark", "backbone", "levels", "metric")
 

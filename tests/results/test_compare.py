@@ -127,13 +127,54 @@ def test_a_pretraining_without_labels_is_what_others_call_so(theirs: str) -> Non
         ),
         ({"split": "1"}, {}, "split val, theirs 1"),
         ({"decoder": "pyav"}, {}, "decoder decord, theirs pyav"),
-        ({"data": "short side 320"}, {}, "data copy, theirs short side 320"),
+        ({"decoder": "PyAV 8.0"}, {}, "decoder decord, theirs PyAV 8.0"),
+        ({"decoder": "Decord 0.4.2"}, {}, "decoder decord 0.6.0, theirs Decord 0.4.2"),
+        ({"decoder": "rawframes"}, {}, "decoder decord, theirs rawframes"),
+        ({"data": "short side 320"}, {}, "data copy v1, theirs short side 320"),
         ({}, {"benchmark": "sthv1 v1 (synthetic imitation)"}, "data: synthetic imitation"),
         ({}, {"unreadable_test": 31}, "coverage 96.9 % < 97 %"),
     ],
 )
 def test_every_difference_is_named(conditions: dict, changes: dict, said: str) -> None:
     assert differences_of(RUN | changes, conditions, Thresholds()) == [said]
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        ("decord 0.6.0", "Decord"),
+        ("decord 0.6.0", "decord v0.6.0"),
+        ("pyav 17.0.0", "PyAV"),
+        ("pyav 17.0.0", "av 17.0.0"),
+        ("frames 11.3.0", "raw frames"),
+        ("frames 11.3.0", "JPEG frames"),
+        ("decord 0.6.0", ""),
+    ],
+)
+def test_a_decoder_is_known_by_its_name(ours: str, theirs: str) -> None:
+    assert differences_of(RUN | {"decoder": ours}, {"decoder": theirs}, Thresholds()) == []
+
+
+@pytest.mark.parametrize(
+    ("version", "same"),
+    [
+        ("340x256", ["340x256", "340x256 data", "resized to 340x256", "340 x 256", "340\u00d7256 px"]),
+        (
+            "short256",
+            ["short-side 256", "short side of 256 pixels", "shorter edge 256", "short256", "Short-Side 256 data"],
+        ),
+        ("original", ["original", "Original"]),
+        ("h264", ["h264", "H.264"]),
+    ],
+)
+def test_a_copy_of_the_data_is_known_by_what_it_is(version: str, same: list[str]) -> None:
+    others = ["short-side 320", "340x256, some missing", "256x340", "240403 train / 19769 val copy at 240x320", "copy"]
+    everything = ["340x256", "short-side 256", "original", "h264", *others]
+    run = RUN | {"benchmark": f"kinetics400 {version} (a part of its videos)"}
+    for theirs in [*same, *everything, ""]:
+        found = [gap for gap in differences_of(run, {"data": theirs}, Thresholds()) if gap.startswith("data copy")]
+        expected = [] if theirs in same or not theirs else [f"data copy {version}, theirs {theirs}"]
+        assert found == expected, theirs
 
 
 def test_coverage_needs_a_list() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from results.compare import Thresholds
+from results.compare import Thresholds, differences_of
 from results.published_tables import benchmark_table, paper_table, self_supervised_table
 from results.reference import load
 from results.reference.model import References
@@ -92,6 +92,24 @@ def test_a_copy_that_is_no_real_one_is_incomparable(make: Any, frame_of: FrameOf
     found = chains(make, (250, 250, 251), data__origin={"synthetic": True})
     (row,) = rows(paper_table(Runs(frame_of(*found)).arms("test"), transcribed(load(), 50.0), Thresholds()), "Table 9")
     assert row["verdict"].text == "incomparable" and "synthetic imitation" in row["verdict"].comparison.reason
+
+
+def test_another_decoder_is_incomparable(make: Any, frame_of: FrameOf) -> None:
+    arms = Runs(frame_of(*chains(make, (250, 250, 251)))).arms("test")
+    for decoder, verdict in (("decord", "reproduced"), ("OpenCV", "incomparable")):
+        references = transcribed(load(), 50.0, {"decoder": decoder})
+        (row,) = rows(paper_table(arms, references, Thresholds()), "Table 9")
+        assert row["verdict"].comparison.verdict == verdict
+
+
+def test_a_copy_that_others_have_too_is_compared_with_theirs() -> None:
+    """The only row of published.csv on a copy that we can make."""
+    (row,) = [row for row in load().published if row.data == "340x256"]
+    run = {"benchmark": "kinetics400 340x256", "protocol_name": row.protocol_name, "backbone": "resnet50"}
+    run |= {"weights": "tv_in1k"}
+    assert differences_of(run, dict(row.published().conditions), Thresholds()) == []
+    (gap,) = differences_of(run | {"benchmark": "kinetics400 short256"}, dict(row.published().conditions), Thresholds())
+    assert gap == "data copy short256, theirs 340x256"
 
 
 def test_controls_are_not_judged_and_what_differs_is_said(make: Any, frame_of: FrameOf) -> None:

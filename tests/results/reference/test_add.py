@@ -48,6 +48,16 @@ def test_a_slot_is_filled_and_nothing_else_changes(folder: Path, command: Comman
     assert (cell.value, cell.text, cell.conditions) == (0.5, "0.50", {"frames": "8", "protocol": "1 clip"})
 
 
+def test_a_decoder_goes_with_a_figure(folder: Path, command: Command) -> None:
+    for arguments in ((*AXES, *PLACE, "--value=0.50"), ROW):
+        assert command("add", *arguments, "--decoder=PyAV")[0] == 0
+    references = load(folder)
+    assert references.paper[0].conditions == {"decoder": "PyAV"} and references.published[-1].decoder == "PyAV"
+    for printed in (references.paper[0].published(), references.published[-1].published()):
+        assert printed is not None and dict(printed.conditions)["decoder"] == "PyAV"
+    assert "decoder" not in dict(references.published[0].published().conditions)
+
+
 def test_a_slot_is_named_by_its_key(folder: Path, command: Command) -> None:
     key = "sthv1-resnet50-levels3-progressive-top1"
     assert command("add", f"--key={key}", *PLACE, "--value=0.50")[0] == 0

@@ -90,10 +90,10 @@ def test_one_place_in_the_paper_prints_one_figure(folder: Path) -> None:
         (text_of([]).replace("note,", "", 1), "has no column note"),
         (text_of([]).replace("note", "notes", 1), "has the column 'notes', which is unknown"),
         (text_of([]).replace("key,method", "method,key", 1), "another order"),
-        (text_of([]) + "a,b\n", "published.csv:2: has 2 columns, not 26"),
+        (text_of([]) + "a,b\n", "published.csv:2: has 2 columns, not 27"),
         (text_of([make_row()]) + '"a\n', "published.csv:3: cannot be read as CSV"),
-        (text_of([make_row()]) + "," * 25 + "\n", "published.csv:3 (no key): key is empty"),
-        (text_of([make_row()]) + "a" * 200_000 + "," * 25, "published.csv:3: cannot be read as CSV"),
+        (text_of([make_row()]) + "," * 26 + "\n", "published.csv:3 (no key): key is empty"),
+        (text_of([make_row()]) + "a" * 200_000 + "," * 26, "published.csv:3: cannot be read as CSV"),
     ],
 )
 def test_a_damaged_table_is_named(folder: Path, text: str, word: str) -> None:

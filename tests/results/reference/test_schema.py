@@ -119,6 +119,7 @@ def test_figures_beyond_a_hundred_per_cent_are_none() -> None:
         ({"conditions": None}, "conditions is a NoneType"),
         ({"conditions": {"frames": 8}}, "conditions.frames is 8, not a text; put it in quotes"),
         ({"conditions": {"frames": ""}}, "conditions.frames is empty"),
+        ({"conditions": {"decoder": None}}, "conditions.decoder is None, not a text"),
         ({"conditions": {"weather": "fine"}}, "conditions.weather is unknown"),
         ({"conditions": {"protocol_name": "own2"}}, "conditions.protocol_name is 'own2'"),
         ({"ours": []}, "ours is a list"),
