@@ -43,19 +43,29 @@ def row(experiment: str, run: Run, **axes: Any) -> str:
     return sweep(experiment, has, *map(shlex.quote, words), *network(has))
 
 
+def frozen(run: Run, phase: str, **axes: Any) -> str:
+    """What makes the `phase` (probe, retrieval) of the features of `run`, itself one of the two; '' as in `row`."""
+    found = row("frozen", run, **axes)
+    named = {"source": ("level", run["features"]), "pool": ("mean", run["pooling"])}
+    words = [f"probe.features.{key}={value}" for key, (usual, value) in named.items() if value != usual]
+    return " ".join([found, f"phase={phase}", *map(shlex.quote, words)]) if found else ""
+
+
 def plain_init(run: Run) -> str:
     """Where a network without pretraining starts from."""
     return "init=weights" if _weights(run) else "init=scratch"
 
 
 def place(run: Run) -> list[str]:
-    """Profile, benchmark and backbone; of the benchmark what its name alone does not say."""
+    """Profile, benchmark, protocol and backbone; of the benchmark what its name alone does not say."""
     name = str(run["benchmark"]).partition(" ")[0]
     words = [f"profile={run['profile']}", f"benchmark={name}"]
     for key, usual in BENCHMARKS.get(name, {}).items():
         value = run.get(key) if key == "split" and key in run else run.get(f"{run['phase']}.benchmark.{key}")
         if value is not None and value != usual:
             words.append(f"benchmark.{key}={value}")
+    if (protocol := run.get("protocol_name")) and protocol != "own":
+        words.append(f"protocol={protocol}")
     weights = _weights(run)
     tag = f".{run['weights']}" if weights == "timm" and run["weights"] != "timm" else ""
     words.append(f"backbone.name={run['backbone']}{tag}")

@@ -136,21 +136,13 @@ def _pairs(source: pd.DataFrame | Runs) -> list[Pair]:
         if len(few) <= 1 and len(many) <= 1:
             gap = not_applicable()
             if probes and retrievals and not (few and many):
-                gap = missing(_command((few or many)[0], "retrieval" if few else "probe"))
+                gap = missing(commands.frozen((few or many)[0].first, "retrieval" if few else "probe"))
             pairs.append((few[0] if few else None, many[0] if many else None, gap))
         else:
             pairs += [(arm, None, not_applicable()) for arm in few]
             pairs += [(None, arm, not_applicable()) for arm in many]
     order = {id(arm): rank for rank, arm in enumerate([*probes, *retrievals])}
     return sorted(pairs, key=lambda pair: _rank(pair, order))
-
-
-def _command(arm: Arm, phase: str) -> str:
-    """What makes the `phase` of the same features."""
-    found = commands.row("frozen", arm.first)
-    named = {"source": ("level", arm["features"]), "pool": ("mean", arm["pooling"])}
-    words = [f"probe.features.{key}={value}" for key, (usual, value) in named.items() if value != usual]
-    return " ".join([found, f"phase={phase}", *words]) if found else ""
 
 
 def _rank(pair: Pair, order: dict[int, int]) -> tuple[Any, ...]:

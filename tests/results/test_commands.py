@@ -15,16 +15,17 @@ FrameOf = Callable[..., Any]
 
 
 def test_the_command_of_a_row_has_what_its_block_has(make: Any, frame_of: FrameOf) -> None:
-    """Another split, copy or decoder of the data, other weights, another network: else it fills another block."""
+    """Another split, copy or decoder of the data, protocol, weights, network: else it fills another block."""
     phases = ("pretrain", "finetune", "test")
     benchmark = {"name": "ucf101", "version": "original", "split": "2", "decoder": "pyav", "test_per_class": 0}
     backbone = {"name": "resnet50.tv_in1k", "pretrained": "timm"}
     config: dict[str, Any] = {f"{phase}.benchmark": benchmark for phase in phases}
     config |= {f"{phase}.model.backbone": backbone for phase in phases}
+    config["test.protocol"] = {"name": "tsm_dense"}
     frame = frame_of(make.runs(levels=3, config=config, temporal="shift", fusion="random", data__benchmark="ucf101"))
     commands = table_of(DEPTH, frame).missing
     place = "profile=quick benchmark=ucf101 benchmark.version=original benchmark.split=2 benchmark.decoder=pyav"
-    place += " backbone.name=resnet50.tv_in1k backbone.pretrained=timm"
+    place += " protocol=tsm_dense backbone.name=resnet50.tv_in1k backbone.pretrained=timm"
     head = f"python sweeps/run.py -m experiment=hierarchy {place}"
     assert commands[0] == f"{head} levels=0 init=weights temporal=shift fusion.init=random"
     assert commands[1] == f"{head} levels=1 init=weights temporal=shift fusion.init=random"
