@@ -20,7 +20,7 @@ def accuracy(arm: Arm | None, column: str, videos: str | None, command: str = ""
     `videos` is the column that says how many videos the accuracy counts; None = give no interval.
     """
     cell = number(arm, column, 1, command=command)
-    if arm is None or cell.estimate is None or cell.estimate.runs > 1 or not videos:
+    if arm is None or cell.estimate is None or len(cell.runs) > 1 or not videos:
         return cell
     interval = _binomial(arm, cell.estimate.mean, videos)
     if interval is None:

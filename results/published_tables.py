@@ -10,6 +10,8 @@ from results.cells import accuracy, labels, make_table, origin, sampling, texts
 from results.compare import Thresholds, differences_of, judge, published_cell, rule, verdict_cell
 from results.grouping import EXTRA_AXES, NOTE_COLUMN, Arm, is_control, shown_axes
 from results.reference.model import PublishedRow, References
+from results.reference.names import MEAN_OF_SPLITS
+from results.split_means import SplitMean, compared, split_means, split_of
 from results.table import (
     NOT_APPLICABLE,
     Cell,
@@ -40,7 +42,7 @@ def paper_table(arms: Sequence[Arm], references: References, thresholds: Thresho
     """Every cell of the paper that our runs could be compared with, ours beside it, and the verdict."""
     rows, used = [], []
     for cell in references.paper:
-        found = [arm for arm in arms if _is(arm, cell.ours)]
+        found = [arm for arm in arms if _is(arm, cell.ours) and _fits(arm, cell.ours)]
         used += found
         printed = cell.published()
         where = cell.source or NOT_APPLICABLE
@@ -48,7 +50,9 @@ def paper_table(arms: Sequence[Arm], references: References, thresholds: Thresho
         names += [str(cell.ours.get(name, NOT_APPLICABLE)) for name in ("backbone", "levels", "pretraining", "metric")]
         candidates: list[Arm | None] = [*found] if found else [None]
         for arm in candidates:
-            ours = accuracy(arm, METRICS[str(cell.ours["metric"])], "videos", _command(cell.ours))
+            column = METRICS[str(cell.ours["metric"])]
+            asked = arm.command(column) if isinstance(arm, SplitMean) else _command(cell.ours)
+            ours = accuracy(arm, column, "videos", asked)
             gaps = [] if arm is None else _gaps(arm, printed, thresholds)
             verdict = verdict_cell(judge(ours.estimate, printed, gaps, thresholds))
             told = [] if arm is None else [*_told(arm, shown_axes(found)), arm.note]
@@ -94,12 +98,13 @@ def _others(
     ours: Sequence[Arm],
     thresholds: Thresholds,
 ) -> Table:
+    ours = [arm for arm in ours if _worth_a_row(arm, setting or _setting(arm), printed)]
     rows = [(row.setting, -row.value, 1, row.key, _printed_row(row)) for row in printed]
     extra = [name for name in shown_axes(ours) if name not in ("weights", "temporal")]  # which every row says
     for arm in ours:
         kind = setting or _setting(arm)
         column = METRICS["r1" if kind == "retrieval" else "top1"]
-        cell = accuracy(arm, column, "videos")
+        cell = accuracy(arm, column, "videos", arm.command(column) if isinstance(arm, SplitMean) else "")
         rank = -cell.estimate.mean if cell.estimate is not None else 0.0
         rows.append((kind, rank, 0, arm.first["run_id"], _our_row(arm, kind, cell, printed, thresholds, extra)))
     if not ours:
@@ -151,17 +156,35 @@ def _our_row(
         run.get("protocol_name"),
     ]
     stated += [_rounded(run.get("cost.gmacs"), 1.0), _rounded(run.get("cost.parameters"), 1e-6)]
-    same = [row for row in printed if row.ours and row.setting == kind and _is(arm, {**row.ours, "setting": kind})]
+    same = _same(arm, kind, printed)
     if same:
         # of several sources the one that differs least: to be incomparable with all is to be with the nearest
         judged = [(_gaps(arm, row.published(), thresholds), row) for row in same]
-        gaps, nearest = min(judged, key=lambda pair: (len(pair[0]), pair[1].reported_by != "authors", pair[1].key))
+        gaps, nearest = min(judged, key=lambda pair: (len(pair[0]), pair[1].split != MEAN_OF_SPLITS
+                            and isinstance(arm, SplitMean), pair[1].reported_by != "authors", pair[1].key))  # fmt: skip
         verdict = verdict_cell(judge(cell.estimate, nearest.published(), gaps, thresholds))
-        verdict = replace(verdict, runs=cell.runs)
+        verdict = replace(verdict, runs=cell.runs, command=cell.command)
     else:
         verdict = not_applicable()
     names = texts(NOT_APPLICABLE if value in (None, "") else value for value in stated)
     return Row((*names, cell, verdict, label(arm.note or "our runs")), _block(arm))
+
+
+def _same(arm: Arm, kind: str, printed: Sequence[PublishedRow]) -> list[PublishedRow]:
+    """The rows of others that are the method of the arm, measured in the setting `kind`."""
+    return [row for row in printed if row.ours and row.setting == kind and _is(arm, {**row.ours, "setting": kind})]
+
+
+def _worth_a_row(arm: Arm, kind: str, printed: Sequence[PublishedRow]) -> bool:
+    """All but a mean over splits of which most are not there, unless somebody has published such a mean."""
+    if not isinstance(arm, SplitMean) or sum(member is not None for _, member in arm.members) > 1:
+        return True
+    return any(row.split == MEAN_OF_SPLITS for row in _same(arm, kind, printed))
+
+
+def _fits(arm: Arm, ours: Mapping[str, Any]) -> bool:
+    """A mean that is not whole is missing where it is asked for, and nowhere else."""
+    return not isinstance(arm, SplitMean) or arm.complete or "split" in ours
 
 
 def _pretrained(arm: Arm) -> str:
@@ -184,7 +207,7 @@ def _gaps(arm: Arm, printed: Published | None, thresholds: Thresholds) -> list[s
     if printed is None:
         return []
     conditions = dict(printed.conditions)
-    found = [gap for run in arm.records for gap in differences_of(run, conditions, thresholds)]
+    found = [gap for run in compared(arm) for gap in differences_of(run, conditions, thresholds)]
     return list(dict.fromkeys(found))
 
 
@@ -199,7 +222,7 @@ def _is(arm: Arm, ours: Mapping[str, Any]) -> bool:
         elif name == "metric":
             agrees = True
         elif name == "split":
-            agrees = str(run.get(f"{run['phase']}.benchmark.split")) == str(wanted)
+            agrees = split_of(arm) == str(wanted)
         else:
             agrees = str(run.get(name)) == str(wanted)
         if not agrees:
@@ -235,7 +258,8 @@ def _rounded(value: Any, factor: float) -> str:
 
 
 def published_tables(arms: Sequence[Arm], references: References, thresholds: Thresholds) -> Iterable[Table]:
-    """All of them, in the order of the benchmarks."""
+    """All of them, in the order of the benchmarks, the means over official splits among our rows."""
+    arms = [*arms, *split_means(arms)]
     yield paper_table(arms, references, thresholds)
     for benchmark in TITLES:
         yield benchmark_table(benchmark, arms, references, thresholds)

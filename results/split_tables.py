@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import statistics
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 
 import pandas as pd
 
@@ -18,10 +17,10 @@ from results.grouping import (
     groups_of,
     is_gap,
     note,
-    shared_by,
     shown_axes,
 )
 from results.runs import Runs
+from results.split_means import Key, by_seed, over_seeds
 from results.stats import estimate
 from results.table import Cell, Column, Row, Table, missing
 
@@ -68,24 +67,12 @@ def mean_over(arms: Sequence[Arm | None], asked: Sequence[str], column: str = "m
 
     asked: of each arm the command that makes its runs.
     """
-    columns = [{} if arm is None else _by_seed(arm, column) for arm in arms]
-    found = [values for values in columns if values]
-    everything = set[tuple[str, Hashable]]().union(*columns)
-    if not found or any(set(values) != everything for values in columns):
-        lacking = [command for values, command in zip(columns, asked, strict=True) if set(values) != everything]
+    found = over_seeds(arms, column)
+    if found is None:
+        columns = [{} if arm is None else by_seed(arm, column) for arm in arms]
+        most = set[Key]().union(*columns)
+        lacking = [command for values, command in zip(columns, asked, strict=True) if set(values) != most]
         return missing(next(filter(None, lacking), ""))
-    seeds = sorted(found[0], key=str)
-    means = [statistics.fmean(values[seed] for values in found) for seed in seeds]
-    estimated = estimate(means, [seed[1] for seed in seeds])
-    runs = {run["run_id"] for arm in arms if arm is not None for run in arm.records}
+    estimated = estimate(list(found.values()), [key[1] for key in found])
+    runs = {run["run_id"] for arm in arms if arm is not None for run in arm.records if not is_gap(run.get(column))}
     return missing() if estimated is None else measured(estimated, 1, runs)
-
-
-def _by_seed(arm: Arm, column: str) -> dict[tuple[str, Hashable], float]:
-    """(seed, what the run shares with others that are not independent) -> figure."""
-    found = {}
-    for run in arm.records:
-        value = run.get(column)
-        if value is not None and not is_gap(value):
-            found[str(run["seed"]), shared_by(run)] = float(value)
-    return found

@@ -7,7 +7,7 @@ accuracy_tables      levels x backbone, and tier by tier
 ablation_tables      what each part is worth: one builder for all axes of ablations.py
 cost_tables          parameters, multiply-adds, throughput, memory, time
 published_tables     beside the paper's figures and those of others
-split_tables         data sets with several official splits
+split_tables         data sets with several official splits (whose mean is an arm beside others: split_means)
 frozen_tables        linear probe and retrieval
 pretraining_tables   what the levels learned without labels
 """

@@ -16,9 +16,11 @@ from results.ablations import AXES, Axis
 from results.commands import BENCHMARKS, row
 from results.compare import Thresholds
 from results.flatten import NOT_APPLICABLE, flat
+from results.grouping import Arm
 from results.published_tables import paper_table
 from results.reference import load
 from results.settings import Varying
+from results.split_means import split_means
 from sweeps.resolve import resolve
 
 EXPERIMENTS = Path(__file__).resolve().parents[2] / "sweeps" / "conf" / "experiment"
@@ -86,6 +88,28 @@ def test_the_command_for_a_cell_beside_others_makes_that_cell(
     made["split"] = made["test.benchmark.split"]
     assert {name: made[name] for name in axes} == axes
     assert row("hierarchy", beside, pretraining="file aaaaaaaa") == ""
+
+
+@pytest.mark.parametrize("phase", ["test", "probe"])
+def test_the_command_for_the_splits_that_a_mean_lacks_makes_runs_on_them(
+    settings: Callable[..., dict[str, Any]], phase: str
+) -> None:
+    run = {"run_id": "a", "phase": phase, "benchmark": "ucf101 h264", "profile": "cluster", "backbone": "resnet50"}
+    run |= {"pretraining": "progressive", "temporal": "none", "motion_input": "video", "prime": "cost_volume"}
+    run |= {"levels": 2, "fusion_init": "random", "pairing": "causal", "weights": "scratch", "features": "final"}
+    run |= {"pooling": "mean", "protocol": "split 1", "protocol_name": "tsm_dense" if phase == "test" else None}
+    run |= {f"{phase}.benchmark.split": "1", "seed": 0, "pretrain_id": "p", "pretrain_seed": 7, "metric.top1": 50.0}
+    run |= {"pretrain.benchmark.name": "kinetics400", "pretrain.benchmark.split": "val"}
+    (mean,) = split_means([Arm((("levels", 2),), (), "", (run,))])
+    overrides = words(mean.command("metric.top1"))
+    assert "benchmark.split=2,3" in overrides
+    for split in "23":
+        one = [word.replace("benchmark.split=2,3", f"benchmark.split={split}") for word in overrides]
+        made = row_of_settings(settings(*one))
+        assert {name: made[name] for name in ("levels", "pretraining")} == {"levels": 2, "pretraining": "progressive"}
+        assert (made[f"{phase}.benchmark.split"], made["pretrain.benchmark.name"]) == (split, "kinetics400")
+        assert made["pretrain.seed"] == 7 and (phase == "test" or made["probe.features.source"] == "final")
+        assert phase == "probe" or made["test.protocol.name"] == "tsm_dense"
 
 
 def test_commands_for_the_papers_cells_are_valid(settings: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
