@@ -105,6 +105,40 @@ def test_a_planted_error_changes_exactly_the_cells_it_should(grid: Path) -> None
     assert ("levels_by_backbone", "resnet50") in changed and ("cost", "clips/s") not in changed
 
 
+@pytest.mark.parametrize(
+    ("phase", "keys", "cells"),
+    [
+        ("pretrain", ("metrics", "reconstruction_ratio"), {("pretraining", "reconstruction ratio")}),
+        ("test", ("groups", "order", "top1"), {
+            *((name, "order") for name in ("top1_per_tier", "hierarchy_depth", "equal_labels", "controls")),
+            *(("temporal_modelling", "order"), ("top1_per_tier", "mean of tiers")),
+        }),
+        ("finetune", ("cost", "seconds"), {("cost", "time (s)")}),
+    ],
+    ids=lambda value: value if isinstance(value, str) else None,
+)  # fmt: skip
+def test_an_error_in_any_other_figure_moves_no_other_column(
+    grid: Path, phase: str, keys: tuple[str, ...], cells: set[tuple[str, str]]
+) -> None:
+    before = all_tables(collect(grid / "runs"), load())
+    path = next(path for path in sorted(grid.glob(f"runs/{phase}/*/record.json")) if "-l1" in path.parent.name)
+    record = json.loads(path.read_text())
+    *way, last = keys
+    place = record
+    for key in way:
+        place = place[key]
+    place[last] += 0.1
+    path.write_text(json.dumps(record))
+    moved = set()
+    for old, new in zip(before, all_tables(collect(grid / "runs"), load()), strict=True):
+        for one, other in zip(old.rows, new.rows, strict=True):
+            for column, a, b in zip(old.header, one.cells, other.cells, strict=True):
+                if replace(a, best=b.best) != b:
+                    moved.add((old.name, column))
+                    assert record["run_id"] in b.runs, "a cell moved that does not name the run"
+    assert moved == cells
+
+
 def test_check_tells_whether_the_files_are_what_the_records_give(
     grid: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
