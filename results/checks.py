@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 DEEPEST = 100
@@ -17,12 +18,17 @@ LARGEST = 1e100
 
 def dig(config: Any, path: str) -> Any:
     """``config['a']['b']`` for path ``a.b``; None where a key is missing or something on the way is no mapping."""
-    for key in path.split("."):
+    for key in _keys(path):
         # dict first: asking for a Mapping takes five times as long, and this is asked a hundred times a record
         if not (isinstance(config, dict) or isinstance(config, Mapping)) or key not in config:
             return None
         config = config[key]
     return config
+
+
+@lru_cache(maxsize=1024)
+def _keys(path: str) -> tuple[str, ...]:
+    return tuple(path.split("."))
 
 
 def _is_mapping(value: Any) -> bool:
