@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import pandas as pd
 from results.equivalent import canonical
 from results.flatten import NUMBER_PREFIXES, row_of
 from results.garbage import no_search_for_cycles
+from results.reading import over_processes
 from results.record import FILE_NAME, RecordError, read_record
 
 _WHOLE_NUMBERS = ("levels", "seed", "videos_train", "videos_test", "unreadable_train", "unreadable_test")
@@ -50,17 +51,24 @@ def collect(*roots: str | os.PathLike[str]) -> pd.DataFrame:
     file system shows nowhere. What could not be used is never fatal: it is in :func:`problems` of the frame.
     """
     found: list[Problem] = []
-    rows: list[dict[str, Any]] = []
-    for path in _record_files(roots, found):
-        try:
-            rows.append(_row(path))
-        except RecordError as error:
-            found.append(Problem("unusable", path, "; ".join(error.problems)))
-    rows = _without_duplicates(rows, found)
+    read = over_processes(_read, list(_record_files(roots, found)))
+    found += [item for item in read if isinstance(item, Problem)]
+    rows = _without_duplicates([item for item in read if not isinstance(item, Problem)], found)
     _add_ancestry(rows)
     frame = _typed(rows)
     frame.attrs["problems"] = _Problems(found)
     return frame
+
+
+def _read(paths: Sequence[str]) -> list[dict[str, Any] | Problem]:
+    """The row of each record, or why there is none."""
+    read: list[dict[str, Any] | Problem] = []
+    for path in paths:
+        try:
+            read.append(_row(path))
+        except RecordError as error:
+            read.append(Problem("unusable", path, "; ".join(error.problems)))
+    return read
 
 
 def _row(path: str) -> dict[str, Any]:
