@@ -76,14 +76,15 @@ def test_the_command_times_tables_of_fresh_processes(tmp_path: Path, capsys: pyt
 
 
 @pytest.mark.slow
-def test_twice_the_folders_take_twice_the_time(tmp_path: Path) -> None:
+def test_time_grows_with_the_folders_and_not_with_their_square(tmp_path: Path) -> None:
     """Of the processor; seconds say more of a machine than of the code (tests/soak/results/records.txt has them)."""
     taken = []
     for count in (1_000, 4_000):
         write(tmp_path / str(count), count)
         taken.append(tables.in_fresh_process(tmp_path / str(count)))
         assert taken[-1]["peak_mib"] < 1024
-    assert taken[1]["together_cpu"] < 6 * taken[0]["together_cpu"], taken
+    # four times as much, and what a shared machine adds; sixteen times would be a square
+    assert taken[1]["together_cpu"] < 8 * taken[0]["together_cpu"], taken
 
 
 def test_a_failing_process_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
