@@ -15,7 +15,7 @@ import pandas as pd
 from results.equivalent import canonical
 from results.flatten import NUMBER_PREFIXES, row_of
 from results.garbage import no_search_for_cycles
-from results.reading import over_processes
+from results.processes import over_processes, usable
 from results.record import FILE_NAME, RecordError, read_record
 
 _WHOLE_NUMBERS = ("levels", "seed", "videos_train", "videos_test", "unreadable_train", "unreadable_test")
@@ -51,7 +51,8 @@ def collect(*roots: str | os.PathLike[str]) -> pd.DataFrame:
     file system shows nowhere. What could not be used is never fatal: it is in :func:`problems` of the frame.
     """
     found: list[Problem] = []
-    read = over_processes(_read, list(_record_files(roots, found)))
+    paths = list(_record_files(roots, found))
+    read = over_processes(_read, paths, usable(len(paths)))
     found += [item for item in read if isinstance(item, Problem)]
     rows = _without_duplicates([item for item in read if not isinstance(item, Problem)], found)
     _add_ancestry(rows)

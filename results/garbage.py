@@ -17,4 +17,7 @@ def no_search_for_cycles() -> Iterator[None]:
         yield
     finally:
         if before:
+            # what was made is old at once: as young it would be searched now, all of it
+            gc.freeze()
+            gc.unfreeze()
             gc.enable()

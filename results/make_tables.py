@@ -53,10 +53,11 @@ def make_tables(
 
     Raises OSError if `out` cannot be written; a file is then written whole or not at all.
     """
-    frame, expected = collect(*roots), list(expected)
-    printed = main_tables(frame, expected)
+    frame = collect(*roots)
+    tables = all_tables(frame, load(), list(expected))
+    printed = main_tables(tables)
     if printed:  # published figures alone are no result
-        write_tables(all_tables(frame, load(), expected), out)
+        write_tables(tables, out)
     return printed, [str(problem) for problem in problems(frame)]
 
 
@@ -77,7 +78,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(one_line(f"not in the tables: {problem}"), file=sys.stderr)
     if options.missing:
         return _print_missing(all_tables(frame, references, thresholds=thresholds, unfilled=True))
-    printed = main_tables(frame)
+    tables = all_tables(frame, references, thresholds=thresholds)
+    printed = main_tables(tables)
     if not printed:
         print(
             f"no finished run below {', '.join(map(str, roots))}: make one with "
@@ -86,7 +88,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 1
-    tables = all_tables(frame, references, thresholds=thresholds)
     if options.check:
         wanted = rendered(tables)
         if (out / REPORT).exists():

@@ -68,7 +68,8 @@ def in_fresh_process(folder: Path) -> dict[str, Any]:
 
 def measure(folder: Path) -> dict[str, Any]:
     """Seconds on the wall and of the processor (`..._cpu`) of collect() and of all tables, the reading of the published
-    figures included, imports not; and the peak memory in MiB of this process, imports included."""
+    figures included, imports not; the peak memory in MiB of this process, imports included, and that of the largest of
+    its helpers (0 = none), of which it shares a good part with this one."""
     from results.collect import collect, problems
     from results.reference import load
     from results.tables import all_tables
@@ -81,7 +82,7 @@ def measure(folder: Path) -> dict[str, Any]:
     found: dict[str, Any] = {"records": len(frame), "left_out": len(problems(frame)), "count": len(tables)}
     for part, (first, last) in zip(PARTS, ((0, 1), (1, 2), (0, 2)), strict=True):
         found[part], found[f"{part}_cpu"] = (clocks[last][kind] - clocks[first][kind] for kind in (0, 1))
-    return found | {"peak_mib": _peak_mib()}
+    return found | {"peak_mib": _peak_mib(), "helper_peak_mib": _resident_mib(resource.RUSAGE_CHILDREN)}
 
 
 def _peak_mib() -> float:
@@ -89,8 +90,11 @@ def _peak_mib() -> float:
     if status.exists():  # what getrusage says on Linux begins with the peak of the process that started this one
         (line,) = (line for line in status.read_text(encoding="utf-8").splitlines() if line.startswith("VmHWM:"))
         return int(line.split()[1]) / 2**10
-    usage = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return usage / (2**20 if sys.platform == "darwin" else 2**10)
+    return _resident_mib(resource.RUSAGE_SELF)
+
+
+def _resident_mib(whose: int) -> float:
+    return resource.getrusage(whose).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
 
 
 def _cpu() -> float:
@@ -101,7 +105,7 @@ def said(found: dict[str, Any]) -> str:
     times = ", ".join(f"{part} {found[part]:.2f} s ({found[f'{part}_cpu']:.2f} s of processor)" for part in PARTS)
     return (
         f"{times}; {found['records']} records, {found['left_out']} named and left out, {found['count']} tables; "
-        f"peak memory {found['peak_mib']:.0f} MiB"
+        f"peak memory {found['peak_mib']:.0f} MiB, of the largest helper {found['helper_peak_mib']:.0f} MiB"
     )
 
 

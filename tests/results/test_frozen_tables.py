@@ -128,7 +128,7 @@ def test_by_tier(make: Any, frame_of: FrameOf) -> None:
 
 def test_the_tables_are_made_where_there_are_such_runs_alone(make: Any, frame_of: FrameOf) -> None:
     frame = frame_of(make.runs(), frozen(make, "probe", 60.0))
-    assert [table.name for table in main_tables(frame)] == [
+    assert [table.name for table in main_tables(all_tables(frame))] == [
         "levels_by_backbone",
         "top1_per_tier",
         "self_supervised_evaluation",

@@ -1,0 +1,67 @@
+"""Work for several processes: to read ten thousand records and to make their tables takes longer than all else."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, TypeVar
+
+MANY = 2_000
+"""Runs: what there is to do for fewer is done sooner than processes start."""
+MOST = 8
+_Item = TypeVar("_Item")
+_Found = TypeVar("_Found")
+_held: list[Sequence[Callable[[], Any]]] = []
+"""Of a process that was started to work: what it may be asked to do."""
+
+
+def usable(runs: int) -> int:
+    """How many processes the work for so many runs is worth, this one among them: one for each core, or one alone."""
+    if runs < MANY or sys.platform != "linux":  # elsewhere no fork is safe
+        return 1
+    return min(len(os.sched_getaffinity(0)), MOST)
+
+
+def over_processes(read: Callable[[Sequence[str]], list[_Found]], paths: Sequence[str], processes: int) -> list[_Found]:
+    """What `read` finds in `paths`, for each path one thing, in their order; each process has a part of them."""
+    own, *others = _dealt(paths, processes) or [paths]
+    with beside([partial(read, part) for part in others], processes) as found:
+        here = read(own)
+        return _gathered([here, *found()])
+
+
+@contextmanager
+def beside(makers: Sequence[Callable[[], _Found]], processes: int) -> Iterator[Callable[[], list[_Found]]]:
+    """The makers work in all processes but this one while the block does; yields what waits for their results.
+
+    They may be any functions, but results are pickled. What one raises is raised where the results are asked for.
+    """
+    parts = _dealt(makers, processes - 1)
+    if not parts:
+        yield lambda: [make() for make in makers]
+        return
+    # forked: a new interpreter would import pandas first, and would not have the makers' data
+    fork = multiprocessing.get_context("fork")
+    with ProcessPoolExecutor(len(parts), fork, _held.extend, (parts,)) as pool:
+        # a part's results come together: while this process works, each piece of a pipe would wait for its interpreter
+        working = [pool.submit(_make_held, number) for number in range(len(parts))]
+        yield lambda: _gathered([future.result() for future in working])
+
+
+def _make_held(part: int) -> list[Any]:
+    return [make() for make in _held[part]]
+
+
+def _dealt(items: Sequence[_Item], hands: int) -> list[Sequence[_Item]]:
+    """In turns, so that what stands together (all tests, say, which take longest) is everybody's work."""
+    return [items[hand::hands] for hand in range(min(hands, len(items)))]
+
+
+def _gathered(parts: Sequence[Sequence[_Item]]) -> list[_Item]:
+    """The items in the order that they had before they were dealt."""
+    return [parts[number % len(parts)][number // len(parts)] for number in range(sum(map(len, parts)))]
