@@ -194,7 +194,7 @@ def _typed(rows: list[dict[str, Any]]) -> pd.DataFrame:
     columns = {str(name): frame[name] for name in frame.columns}
     for name, column in columns.items():
         if name.startswith(NUMBER_PREFIXES) or name in ("chance", "expected_train", "expected_test"):
-            columns[name] = pd.to_numeric(column).astype("float64")
+            columns[name] = column.astype("float64")
         elif name in _WHOLE_NUMBERS:
             columns[name] = column.astype("int64")
     return pd.DataFrame(columns)
