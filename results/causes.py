@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from results.copies import Behind, Copies
 from results.flatten import CONFIG_PREFIXES, flat
 from results.grouping import is_gap
-from results.matching import Behind
 from results.record import RecordError, read_record
 
 CODE = ("fingerprints", "commit", "dirty")
@@ -60,36 +58,18 @@ class Difference:
 
 
 class Runs:
-    """The runs of one side, by id. A run that two codes have done is here twice, under one id."""
+    """The runs of one side."""
 
     def __init__(self, frame: pd.DataFrame) -> None:
         self._frame = frame
+        self._copies = Copies(frame)
         self._environments: dict[str, Mapping[str, Any]] = {}
 
-    @cached_property
-    def _places(self) -> dict[str, list[int]]:
-        places: dict[str, list[int]] = {}
-        if not self._frame.empty:
-            for index, run_id in enumerate(self._frame["run_id"]):
-                places.setdefault(str(run_id), []).append(index)
-        return places
-
     def of(self, behind: Behind) -> list[dict[str, Any]]:
-        """The rows behind a cell; of a run that two codes have done, the one of the code that its block names, both
-        where it names none."""
-        ids, block = behind
-        places = []
-        for run_id in sorted(set(ids)):
-            copies = self._places.get(run_id, [])
-            named = [place for place in copies if len(copies) > 1 and self._is_in(block, place)]
-            places += named or copies
+        """The rows behind a cell."""
+        places = self._copies.of(behind)
         rows = self._frame.iloc[places].to_dict("records") if places else []
         return [{str(name): value for name, value in row.items() if not is_gap(value)} for row in rows]
-
-    def _is_in(self, block: str, place: int) -> bool:
-        """Whether the block names the code of a row: whole, for code that one half ran is other code."""
-        code = re.escape(str(self._frame["fingerprints"].iat[place]))
-        return re.search(rf"(?:^| ){code}(?:;|$)", block) is not None
 
     def environment(self, run: Mapping[str, Any]) -> Mapping[str, Any]:
         """Of a row, from its record; {} where the record has gone since."""

@@ -2,7 +2,8 @@
 
 Run folders, a store of them (all phases) or results/records are held against the rules of results/rules/runs.yaml.
 What is damaged, half-written or foreign is named with the rest, never fatal. Exit code 0 when no rule of level `error`
-is broken, 1 otherwise (with ``--strict``: when any rule is), 2 for a rules file that cannot be used.
+is broken, 1 otherwise (with ``--strict``: when any rule is), 2 for a rules file or an equivalent.json that cannot be
+used.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from results.command import one_line, run
+from results.equivalent import EquivalentError, canonical
 
 # imported for the checks that they define
 from results.rules import on_files, on_lineage, on_predictions, on_records  # noqa: F401
@@ -102,7 +104,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         rules = load_rules(options.rules)
-    except RuleError as error:
+        canonical("")
+    except (RuleError, EquivalentError) as error:
         print(error, file=sys.stderr)
         return 2
     report = check_runs(options.paths, rules)

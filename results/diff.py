@@ -20,8 +20,9 @@ import pandas as pd
 from results.causes import Causes, Difference, Runs, causes, common, distance, merged
 from results.collect import collect, problems
 from results.command import one_line, run
+from results.copies import Behind
 from results.equivalent import EquivalentError
-from results.matching import Behind, Change, Pair, pairs_of, value_of
+from results.matching import Change, Pair, pairs_of, value_of
 from results.reference import load
 from results.reference.model import ReferenceError
 from results.table import Cell, Table

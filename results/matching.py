@@ -13,13 +13,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from results.copies import Behind
 from results.grouping import NOTE_COLUMN
 from results.table import Cell, Interval, Row, Table
 
 Change = Literal["same", "moved", "changed", "filled", "emptied", "appeared", "disappeared"]
-Behind = tuple[tuple[str, ...], str]
-"""What stands behind a cell or a row: ids of runs, and the block of the row. The ids alone do not say which run it was
-where two codes have done it; a block names its code where there are several."""
 Distance = Callable[[Behind, Behind], int]
 SLACK = 1e-9
 """Two ways to add the same numbers up differ by less."""

@@ -40,13 +40,17 @@ def curve_sections(details: Details) -> list[Chart]:
     """The charts for which any run has points, in a fixed order."""
     found = []
     for phase, metric, title, chance, factor in CHARTS:
-        everybody = [run for run in details.runs.values() if run.record["phase"] == phase]
-        runs = [run for run in everybody if run.curves.get(metric)]
+        everybody = {key: run for key, run in details.runs.items() if run.record["phase"] == phase}
+        runs = {key: run for key, run in everybody.items() if run.curves.get(metric)}
         if runs:
-            names = kinds([run.record for run in everybody])  # one kind looks the same in all charts of its phase
+            names = kinds(
+                {key: run.record for key, run in everybody.items()}
+            )  # one kind looks the same in all charts of its phase
             looks = {name: _look(place) for place, name in enumerate(sorted(set(names.values())))}
-            lines = [Line(run, names[run.record["run_id"]], _scaled(run.curves[metric], factor)) for run in runs]
-            levels = {run.name: points for run in runs if (points := _scaled(run.curves.get(chance, []), factor))}
+            lines = [Line(run, names[key], _scaled(run.curves[metric], factor)) for key, run in runs.items()]
+            levels = {
+                run.name: points for run in runs.values() if (points := _scaled(run.curves.get(chance, []), factor))
+            }
             found.append(_chart(title, lines, levels, looks))
     return found
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 
+from results.copies import Copies
 from results.flatten import flat
 from results.record import RecordError, read_record
 from results.report.reproduce import narrowed
@@ -29,46 +30,51 @@ NOT_CURVES = ("step", "epoch", "active_levels", "data_time", "step_time", "clips
 @dataclass(frozen=True)
 class RunDetails:
     name: str
+    """Of its folder, and its code where two codes have done the run."""
     folder: Path
     record: Mapping[str, Any]
     curves: Mapping[str, list[tuple[float, float]]]
     """Metric -> (step, value), thinned."""
     trouble: str
     """Why there are no curves; '' if there are."""
+    ancestors: tuple[str, ...]
+    """Their keys, nearest first."""
 
 
 @dataclass(frozen=True)
 class Details:
     runs: dict[str, RunDetails]
-    """Run id -> details, of every run behind a cell and of its ancestors, in the order of their names."""
+    """Key -> details, of every run behind a cell and of its ancestors, in the order of their names."""
+    copies: Copies
 
     def behind(self, table: Table) -> list[RunDetails]:
-        return [self.runs[run] for row in table.rows for run in row.runs if run in self.runs]
+        keys = [key for row in table.rows for key in self.copies.keys((row.runs, row.block))]
+        return [self.runs[key] for key in keys if key in self.runs]
 
 
 def read_details(frame: pd.DataFrame, tables: Sequence[Table]) -> Details:
     """Of all runs behind the tables. A record or journal that can no longer be read is said, never fatal."""
-    wanted = {run for table in tables for row in table.rows for run in row.runs}
-    found: dict[str, RunDetails] = {}
     plain = frame.copy(deep=False)
-    plain.attrs = {}
-    paths: dict[str, str] = {}
-    lineages: dict[str, str] = {}
-    if not plain.empty:
-        for run_id, path, lineage in zip(plain["run_id"], plain["path"], plain["lineage"], strict=True):
-            paths.setdefault(str(run_id), str(path))
-            lineages[str(run_id)] = str(lineage or "")
-    wanted |= {ancestor for run in wanted for ancestor in lineages.get(run, "").split() if ancestor in paths}
-    for run_id in wanted & set(paths):
+    plain.attrs = {}  # pandas copies them, problems and all, with every column it hands out
+    copies = Copies(plain)
+    wanted = {place for table in tables for row in table.rows for place in copies.of((row.runs, row.block))}
+    lineages = {} if plain.empty else dict(enumerate(str(lineage or "").split() for lineage in plain["lineage"]))
+    wanted |= {ancestor for place in wanted for ancestor in copies.beside(place, lineages[place])}
+    found: dict[str, RunDetails] = {}
+    for place in wanted:
+        path = Path(str(plain["path"].iat[place]))
         try:
-            record = read_record(paths[run_id])
+            record = read_record(path)
         except RecordError:  # it was there when it was collected
             continue
-        folder = Path(paths[run_id]).parent
+        key = copies.key(place)
+        run_id, *code = key.split(" ")
+        name = ", code ".join([f"{record['slug']}-{run_id[:12]}", *code])
         trains = record["phase"] in TRAINED
-        curves, trouble = read_curves(folder / "metrics.jsonl") if trains else ({}, "")
-        found[run_id] = RunDetails(f"{record['slug']}-{run_id[:12]}", folder, record, curves, trouble)
-    return Details(dict(sorted(found.items(), key=lambda item: (item[1].name, item[0]))))
+        curves, trouble = read_curves(path.parent / "metrics.jsonl") if trains else ({}, "")
+        ancestors = tuple(map(copies.key, copies.beside(place, lineages[place])))
+        found[key] = RunDetails(name, path.parent, record, curves, trouble, ancestors)
+    return Details(dict(sorted(found.items(), key=lambda item: (item[1].name, item[0]))), copies)
 
 
 def read_curves(path: Path) -> tuple[dict[str, list[tuple[float, float]]], str]:
@@ -108,9 +114,9 @@ def thin(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
 def embedded(tables: Sequence[Table], details: Details) -> str:
     """JSON that can stand inside a script element: nothing in it can end the element."""
     content = {
-        "runs": {run_id: _run(run) for run_id, run in details.runs.items()},
+        "runs": {key: _run(run) for key, run in details.runs.items()},
         "cells": {
-            f"{table.name}-{i}-{j}": _cell(table, i, j, cell)
+            f"{table.name}-{i}-{j}": _cell(table, i, j, cell) | {"runs": details.copies.keys((cell.runs, row.block))}
             for table in tables
             for i, row in enumerate(table.rows)
             for j, cell in enumerate(row.cells)
@@ -135,7 +141,7 @@ def _cell(table: Table, row: int, column: int, cell: Cell) -> dict[str, Any]:
         "row": names,
         "text": cell.text,
     }
-    found |= {"runs": list(cell.runs), "command": cell.command}
+    found["command"] = cell.command
     for name, part in (("estimate", cell.estimate), ("comparison", cell.comparison), ("published", cell.published)):
         if part is not None:
             found[name] = asdict(part)
@@ -169,7 +175,7 @@ def _run(run: RunDetails) -> dict[str, Any]:
         "phase": record["phase"],
         "config": {key: value for key, value in flat(record["config"]).items() if key != "phase"},
         "seed": record["seed"],
-        "lineage": record["lineage"],
+        "lineage": run.ancestors,
         "environment": flat(record["environment"]),
         "code": record["code"],
         "data": flat(record["data"]),

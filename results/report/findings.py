@@ -213,7 +213,8 @@ def _row(pair: Pair, alike: Sequence[Pair]) -> Row:
         own = _settings(pair[column])  # type: ignore[arg-type]
         keys = [key for key in own if len({one.get(key, "") for one in found}) > 1]
         names[place] = ", ".join([names[place], *(f"{key} {own[key] or '-'}" for key in keys)])
-    return Row((*map(label, names), cell, label(_shown(cell)), *top1), pair[0])
+    # the block names the code of the runs
+    return Row((*map(label, names), cell, label(_shown(cell)), *top1), f"{pair[0]}; {ours.apart_text}".rstrip("; "))
 
 
 def _shown(cell: Cell) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from results.flatten import NOT_READ, flat, phase_configs
@@ -10,17 +10,18 @@ from results.flatten import NOT_READ, flat, phase_configs
 Record = Mapping[str, Any]
 
 
-def kinds(records: Sequence[Record]) -> dict[str, str]:
-    """Run id -> the name of its kind: a few words, and what else differs between runs of which these say the same."""
-    names: dict[str, list[Record]] = {}
-    for record in records:
-        names.setdefault(_words(record), []).append(record)
+def kinds(records: Mapping[str, Record]) -> dict[str, str]:
+    """Key of a run -> the name of its kind: a few words, and what else differs between runs of which these say the
+    same."""
+    names: dict[str, list[str]] = {}
+    for key, record in records.items():
+        names.setdefault(_words(record), []).append(key)
     found = {}
     for name, alike in names.items():
-        settings = [_settings(record) for record in alike]
+        settings = [_settings(records[run]) for run in alike]
         keys = sorted(key for key in set[str]().union(*settings) if len({one.get(key, "-") for one in settings}) > 1)
-        for record, own in zip(alike, settings, strict=True):
-            found[str(record["run_id"])] = ", ".join([name, *(f"{key}={own.get(key, '-')}" for key in keys)])
+        for run, own in zip(alike, settings, strict=True):
+            found[run] = ", ".join([name, *(f"{key}={own.get(key, '-')}" for key in keys)])
     return found
 
 

@@ -45,14 +45,14 @@ class Section:
 
 def picture_sections(details: Details) -> list[Section]:
     """One for each kind of pretraining run (the lowest seed of it), as far as somebody has drawn its pictures."""
-    drawn = [
-        run for run in details.runs.values()
+    drawn = {
+        key: run for key, run in details.runs.items()
         if run.record["phase"] == "pretrain" and (run.folder / "pictures" / "pictures.json").is_file()
-    ]  # fmt: skip
-    names = kinds([run.record for run in drawn])
+    }  # fmt: skip
+    names = kinds({key: run.record for key, run in drawn.items()})
     chosen: dict[str, RunDetails] = {}
-    for run in sorted(drawn, key=lambda run: (run.record["seed"], run.name)):
-        chosen.setdefault(names[run.record["run_id"]], run)
+    for key, run in sorted(drawn.items(), key=lambda item: (item[1].record["seed"], item[1].name)):
+        chosen.setdefault(names[key], run)
     sections = [_section(name, run) for name, run in sorted(chosen.items())]
     if sections:
         best = max(

@@ -20,7 +20,8 @@ def forest(table: Table, chance: float | None = None, heads: bool = False) -> Ma
     """Every row's top-1 and its difference to the baseline, with intervals, block by block; empty for a table that has
     not both columns or fewer than two figures.
 
-    chance: top-1 of guessing in per cent, if it is the same for all rows. heads: each block begins with its own name.
+    chance: top-1 of guessing in per cent, if it is the same for all rows. heads: rows that have the first label in
+    common are a block, and it is the block's name.
     """
     if TOP1 not in table.header or DIFFERENCE not in table.header:
         return Markup("")
@@ -32,16 +33,17 @@ def forest(table: Table, chance: float | None = None, heads: bool = False) -> Ma
     ends = [end for row in rows if (bounds := _difference(table, row)) for end in bounds[1:]]
     panels = [Panel(names.width, 0.0, 100.0)]
     if ends:  # whole tens, zero among them; one run of few seeds must not squeeze all others
-        low, high = max(-100.0, 10.0 * floor(min([*ends, 0]) / 10)), min(100.0, 10.0 * ceil(max([*ends, 0]) / 10))
+        low, high = max(-100.0, 10.0 * floor(min([*ends, 0]) / 10)), min(100.0, 10.0 * ceil(max([*ends, 1]) / 10))
         panels.append(Panel(names.width + PANEL + 40, low, high))
     parts, y, last = names.head(20), 20.0 + STEP, None
     for row in rows:
-        if row.block != last:
+        block = row.cells[0].text if heads else row.block
+        if block != last:
             y += 10 if last is not None else 0
-            if title := row.block if heads else apart(table, row, rows):
+            if title := block if heads else apart(table, row, rows):
                 parts.append(text(4, y + 4, title, "plot-block"))
                 y += STEP
-            last = row.block
+            last = block
         parts += names.row(row, y + 4)
         parts += _mark(panels[0], y, row.cells[place], _top1(row.cells[place]), names.whole(row))
         if ends:

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from results import equivalent
 from results.check import check_runs, main
 from results.rules.model import RuleError, load_rules
 from tests.results.rules.conftest import Store, build
@@ -140,6 +141,15 @@ def test_all_problems_of_a_rules_file_are_named_at_once(tmp_path: Path) -> None:
     path.write_text(json.dumps({"rules": [GOOD | {"level": "x"}, GOOD | {"check": "x", "id": "c"}]}))
     with pytest.raises(RuleError, match="(?s)level='x'.*no check 'x'"):
         load_rules(path)
+
+
+def test_a_damaged_list_of_equal_code_is_said(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "equivalent.json").write_text("{")
+    monkeypatch.setattr(equivalent, "FILE", tmp_path / "equivalent.json")
+    assert main([str(store.root)]) == 2
+    assert "equivalent.json cannot be read" in capsys.readouterr().err
 
 
 VALUES = [None, True, -1, 1e308, "", "x", [], [[]], {}, {"x": {}}, {"a": None}]

@@ -54,7 +54,7 @@ def test_a_mean_is_over_runs_that_differ_in_their_seeds_alone(make: Any, tmp_pat
     for path in sorted(tmp_path.glob("finetune/*/record.json")):
         journal(path.parent / "metrics.jsonl", 10.0, 20.0)
     details = details_of(tmp_path)
-    names = kinds([run.record for run in details.runs.values() if run.record["phase"] == "finetune"])
+    names = kinds({key: run.record for key, run in details.runs.items() if run.record["phase"] == "finetune"})
     assert len(names) == 6 and len(set(names.values())) == 2
     assert any("finetune.optim.lr=0.1" in name for name in names.values())
     picture = str(curve_sections(details)[-1].picture)

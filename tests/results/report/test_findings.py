@@ -96,6 +96,16 @@ def test_as_many_steps_are_as_many_of_the_same_kind(make: Any, tmp_path: Path, c
     assert findings_table(Runs(collect(tmp_path))) is None
 
 
+@pytest.mark.parametrize("config", [LONG, STEPS | {"finetune.optim.lr": 0.1}], ids=str)
+@pytest.mark.parametrize("changes", [{"levels": 0, "temporal": "shift"}, {"levels": 2}], ids=str)
+def test_what_is_trained_otherwise_is_no_rival_of_the_plain_backbone(
+    make: Any, tmp_path: Path, config: Any, changes: Any
+) -> None:
+    chains = [*arm(make, (96, 120, 144), levels=0, pretraining="none")]
+    make.save(tmp_path, *chains, *arm(make, (240, 264, 288), config, pretraining="none", **changes))
+    assert findings_table(Runs(collect(tmp_path))) is None
+
+
 def test_rows_that_look_alike_say_what_sets_them_apart(make: Any, tmp_path: Path) -> None:
     chains = [
         chain

@@ -160,3 +160,26 @@ def test_pictures_that_cannot_be_shown_say_why(make: Any, tmp_path: Path) -> Non
 def test_ticks_are_few_and_inside(low: float, span: float) -> None:
     found = ticks(low, low + span)
     assert 1 <= len(found) <= 7 and all(low - 1e-3 <= tick <= low + span + 1e-3 for tick in found)
+
+
+def test_of_a_run_that_two_codes_have_done_a_cell_leads_to_its_own(make: Any, tmp_path: Path) -> None:
+    for code, correct in (("a" * 64, 200), ("b" * 64, 300)):
+        for levels, kind, seed in ((0, "none", 0), (1, "none", 0), (1, "progressive", 0), (1, "progressive", 1)):
+            chain = make.runs(levels=levels, pretraining=kind, seed=seed, correct=correct + seed, fingerprint=code)
+            make.save(tmp_path / code[:1], chain)
+    frame = collect(tmp_path)
+    text = page(all_tables(frame, load()), frame, load())
+    data = json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.S)[1])  # type: ignore[index]
+    checked = set()
+    for cell in data["cells"].values():
+        runs = [data["runs"][key] for key in cell["runs"]]
+        codes = {run["code"]["fingerprint"] for run in runs}
+        assert len(codes) <= 1, cell
+        for run in runs:
+            assert {data["runs"][key]["code"]["fingerprint"] for key in run["lineage"]} <= codes
+            assert run["code"]["fingerprint"][:12] in run["name"]
+        if cell["column"] in ("top-1", "resnet50") and runs and "estimate" in cell:
+            found = sum(run["metrics"]["top1"] for run in runs) / len(runs)
+            assert cell["estimate"]["mean"] == pytest.approx(found), cell
+            checked.add(cell["title"])
+    assert {"Top-1 by levels and backbone", "What was found"} <= checked and len(checked) > 5, checked

@@ -73,3 +73,10 @@ def test_chance_and_the_baseline_have_their_own_place() -> None:
     zero = float(re.findall(r'<line x1="([\d.]+)"[^>]*class="zero"', drawn)[0])
     x, anchor = re.findall(r'<text x="([\d.]+)"[^>]*text-anchor="(\w+)" class="plot-missing">baseline', drawn)[0]
     assert anchor == "start" and float(x) > zero
+
+
+def test_differences_that_are_all_nothing_have_an_axis() -> None:
+    rows = [row(k, 20, 20, 20) for k in range(2)]
+    nothing = Comparison("the baseline", 0.0, None)
+    alike = [replace(one, cells=(*one.cells[:3], replace(one.cells[3], comparison=nothing))) for one in rows]
+    assert forest(table(*alike)).count("<circle") == 4
