@@ -8,10 +8,11 @@ from dataclasses import replace
 from typing import Any
 
 from results.ablations import Axis
+from results.arm import EXTRA_AXES, Arm, value_text
 from results.cells import accuracy, counts_text, labels, make_table, origin, sampling, texts
 from results.commands import network, plain_init, sweep
 from results.compare import signed
-from results.grouping import EXTRA_AXES, NOTE_COLUMN, Arm, groups_of, natural, note, shown_axes, value_text
+from results.grouping import NOTE_COLUMN, groups_of, natural, note, shown_axes
 from results.pairing import pairs_of
 from results.predictions import right_answers
 from results.settings import Block, Label, Varying, blocks_of

@@ -8,18 +8,9 @@ from typing import Any
 import pandas as pd
 
 from results import commands
+from results.arm import EXTRA_AXES, Arm
 from results.cells import accuracy, chance_text, labels, make_table, origin, sampling, texts
-from results.grouping import (
-    EXTRA_AXES,
-    NOTE_COLUMN,
-    Arm,
-    axes_order,
-    families_of,
-    groups_of,
-    natural,
-    pretraining_order,
-    shown_axes,
-)
+from results.grouping import NOTE_COLUMN, axes_order, families_of, groups_of, natural, pretraining_order, shown_axes
 from results.runs import Runs
 from results.split_tables import mean_over
 from results.table import NOT_APPLICABLE, Cell, Column, Row, Table, missing, not_applicable

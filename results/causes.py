@@ -10,9 +10,9 @@ from typing import Any
 
 import pandas as pd
 
+from results.arm import is_gap
 from results.copies import Behind, Copies
 from results.flatten import CONFIG_PREFIXES, flat
-from results.grouping import is_gap
 from results.record import RecordError, read_record
 
 CODE = ("fingerprints", "commit", "dirty")

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from results.grouping import IDENTITY, NOTE_COLUMN, Arm, is_gap
+from results.arm import IDENTITY, Arm, is_gap
+from results.grouping import NOTE_COLUMN
 from results.stats import clopper_pearson, successes
 from results.table import MISSING, Cell, Column, Estimate, Interval, Row, Table, label, missing
 

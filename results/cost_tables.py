@@ -10,8 +10,9 @@ import pandas as pd
 
 from results import commands
 from results.ablation_tables import difference_cell
+from results.arm import EXTRA_AXES, Arm, Run, is_control
 from results.cells import accuracy, constant, labels, make_table, number, origin, sampling, texts
-from results.grouping import EXTRA_AXES, NOTE_COLUMN, Arm, Run, is_control, natural, shown_axes
+from results.grouping import NOTE_COLUMN, natural, shown_axes
 from results.predictions import right_answers
 from results.runs import Runs
 from results.settings import Block, Label, Varying, blocks_of

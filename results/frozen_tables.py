@@ -9,18 +9,9 @@ from typing import Any
 import pandas as pd
 
 from results import commands
+from results.arm import AXES, EXTRA_AXES, IDENTITY, Arm, is_gap
 from results.cells import accuracy, chance_text, labels, make_table, origin, sampling, texts
-from results.grouping import (
-    AXES,
-    EXTRA_AXES,
-    IDENTITY,
-    NOTE_COLUMN,
-    Arm,
-    groups_of,
-    is_gap,
-    natural,
-    shown_axes,
-)
+from results.grouping import NOTE_COLUMN, groups_of, natural, shown_axes
 from results.runs import Runs
 from results.table import NOT_APPLICABLE, Cell, Column, Row, Table, label, missing, not_applicable
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 
-from results.grouping import Arm, Run, is_gap, shared_by
+from results.arm import Arm, Run, is_gap, shared_by
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from results.arm import EXTRA_AXES, Arm
 from results.cells import labels, make_table, number, origin, sampling, texts
-from results.grouping import EXTRA_AXES, NOTE_COLUMN, Arm, groups_of, shown_axes
+from results.grouping import NOTE_COLUMN, groups_of, shown_axes
 from results.runs import Runs
 from results.table import Cell, Column, Row, Table, missing, not_applicable
 

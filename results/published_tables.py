@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from results.arm import EXTRA_AXES, Arm, is_control
 from results.cells import accuracy, labels, make_table, origin, sampling, texts
 from results.compare import Thresholds, differences_of, judge, published_cell, rule, verdict_cell
-from results.grouping import EXTRA_AXES, NOTE_COLUMN, Arm, is_control, shown_axes
+from results.grouping import NOTE_COLUMN, shown_axes
 from results.reference.model import PublishedRow, References
 from results.reference.names import MEAN_OF_SPLITS
 from results.split_means import SplitMean, compared, split_means, split_of

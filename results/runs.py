@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from results.grouping import Arm, Run, arms_of
+from results.arm import Arm, Run
+from results.grouping import arms_of
 
 
 class Runs:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from results.arm import IDENTITY, Arm, value_text
 from results.flatten import CONFIG_PREFIXES
-from results.grouping import IDENTITY, Arm, value_text
 
 Label = tuple[str, ...]
 Settings = frozenset[tuple[str, str]]

@@ -11,8 +11,9 @@ from functools import cached_property
 from typing import Any
 
 from results import commands
+from results.arm import AXES, IDENTITY, Arm, is_gap, shared_by, value_text
 from results.flatten import CONFIG_PREFIXES
-from results.grouping import AXES, IDENTITY, Arm, is_gap, note, shared_by, value_text
+from results.grouping import note
 from results.reference.names import MEAN_OF_SPLITS, SPLITS
 from results.stats import estimate
 from results.table import Estimate

@@ -7,19 +7,9 @@ from collections.abc import Sequence
 import pandas as pd
 
 from results import commands
+from results.arm import EXTRA_AXES, IDENTITY, Arm, is_gap
 from results.cells import accuracy, chance_text, labels, make_table, measured, origin, sampling, texts
-from results.grouping import (
-    EXTRA_AXES,
-    IDENTITY,
-    NOTE_COLUMN,
-    SPLIT,
-    Arm,
-    families_of,
-    groups_of,
-    is_gap,
-    note,
-    shown_axes,
-)
+from results.grouping import NOTE_COLUMN, SPLIT, families_of, groups_of, note, shown_axes
 from results.runs import Runs
 from results.split_means import Key, by_seed, over_seeds
 from results.stats import estimate

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from results.ablation_tables import difference_cell
+from results.arm import IDENTITY as NAMES
+from results.arm import Arm
 from results.cells import accuracy
-from results.grouping import IDENTITY as NAMES
-from results.grouping import Arm
 from results.predictions import right_answers
 from results.runs import Runs
 from results.settings import Varying

@@ -13,10 +13,10 @@ import yaml
 from hcml.config import BenchmarkConfig, to_dict
 from results.ablation_tables import ablation_table
 from results.ablations import AXES, Axis
+from results.arm import Arm
 from results.commands import BENCHMARKS, row
 from results.compare import Thresholds
 from results.flatten import NOT_APPLICABLE, flat
-from results.grouping import Arm
 from results.published_tables import paper_table
 from results.reference import load
 from results.settings import Varying
