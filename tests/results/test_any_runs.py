@@ -68,7 +68,7 @@ def spoil(record: dict[str, Any], draw: random.Random) -> None:
 
 
 @given(st.integers(0, 10**9), st.booleans())
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_figure_is_that_of_the_runs_it_leads_to(make: Any, seed: int, unfilled: bool) -> None:
     with TemporaryDirectory() as folder:
         scatter(make, Path(folder), random.Random(seed))
