@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from results.ablations import Axis
-from results.arm import EXTRA_AXES, Arm, value_text
+from results.arm import EXTRA_AXES, Arm
 from results.cells import accuracy, counts_text, labels, make_table, origin, sampling, texts
 from results.commands import network, plain_init, sweep
 from results.compare import signed
@@ -33,15 +33,14 @@ def ablation_table(axis: Axis, arms: Sequence[Arm], varying: Varying, answers: A
     labelled = [(label, arm) for arm in arms if (label := axis.label(arm.first)) is not None]
     found = [_with_partners(axis, block) for block in blocks_of(labelled, varying, axis.owned)]
     blocks, fullest = _shown(axis, [block for block in found if block.arms])
+    # a row without a partner stands in one block alone, where its partner is named
+    blocks = [block if number in fullest else _pairs_alone(axis, block) for number, block in enumerate(blocks)]
     shown = [arm for block in blocks for _, arm in block.arms]
     common = [name for name in COMMON if axis.columns != (name,)]
     fixed = [] if "levels" in axis.columns else ["levels"]
     fixed += [name for name in shown_axes(shown) if EXTRA_AXES[name] not in axis.columns]
     groups = groups_of(shown, "top1")
-    differing = _differing(blocks, [*common, *fixed])
-    notes = [
-        [_note(block, arm, names) for _, arm in block.arms] for block, names in zip(blocks, differing, strict=True)
-    ]
+    notes = [[_note(axis, block, label, arm) for label, arm in block.arms] for block in blocks]
     noted = any(map(any, notes))
     rows: list[Row] = []
     for number, block in enumerate(blocks):
@@ -89,6 +88,11 @@ def _with_partners(axis: Axis, block: Block) -> Block:
         return block
     kept = _paired(axis, block) | {label for label, _ in axis.expected}
     return replace(block, arms=tuple(arm for arm in block.arms if arm[0] in kept))
+
+
+def _pairs_alone(axis: Axis, block: Block) -> Block:
+    paired = _paired(axis, block)
+    return replace(block, arms=tuple(arm for arm in block.arms if arm[0] in paired)) if paired else block
 
 
 def _shown(axis: Axis, blocks: Sequence[Block]) -> tuple[list[Block], set[int]]:
@@ -183,22 +187,12 @@ def _sample(block: Block) -> Arm:
     return max((arm for _, arm in block.arms), key=lambda arm: int(arm["levels"]))
 
 
-def _differing(blocks: Sequence[Block], columns: Sequence[str]) -> list[set[str]]:
-    """Of each block the settings that tell it from the others which look the same in the columns it is shown with."""
-    looks = [(_place(block), *(str(_sample(block).first[name]) for name in columns)) for block in blocks]
-    found = []
-    for look in looks:
-        alike = [block.settings.pairs for block, other in zip(blocks, looks, strict=True) if other == look]
-        found.append({name for name, _ in frozenset[tuple[str, str]]().union(*alike) - alike[0].intersection(*alike)})
-    return found
-
-
-def _note(block: Block, arm: Arm, differing: Collection[str]) -> str:
-    """What sets the arm apart from another one with its label, and its block from another one of the table."""
-    known = dict(arm.apart)
-    pairs = sorted(pair for pair in block.settings.pairs if pair[0] in differing and pair[0] not in known)
-    more = note((name, value) for name, value in pairs if value == value_text(arm.first.get(name)))
-    return "; ".join(filter(None, (arm.note, more)))
+def _note(axis: Axis, block: Block, label: Label, arm: Arm) -> str:
+    """What sets the arm apart, without what its label says where no other arm has that."""
+    if [other for other, _ in block.arms].count(label) > 1:
+        return arm.note
+    heads = tuple(f"{name}." for name in axis.owned)
+    return note(pair for pair in arm.told if not f"{pair[0].partition('.')[2]}.".startswith(heads))
 
 
 def _rank(label: Label, order: Sequence[Label]) -> tuple[Any, ...]:

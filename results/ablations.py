@@ -46,9 +46,12 @@ def _objective(run: Run) -> Label | None:
     if not run["levels"]:
         return None
     if run["pretraining"] == "none":
-        return ("none",)
+        return "none", NOT_APPLICABLE
     weights = {name: run.get(f"pretrain.objective.{name}.weight") for name in ("reconstruction", "contrast")}
-    return None if None in weights.values() else (_NAMES[weights["reconstruction"] != 0, weights["contrast"] != 0],)
+    if None in weights.values():
+        return None
+    frozen = ", lower levels frozen" if run.get("pretrain.curriculum.freeze_lower") is True else ""
+    return _NAMES[weights["reconstruction"] != 0, weights["contrast"] != 0], f"{run['pretraining']}{frozen}"
 
 
 _NAMES = {
@@ -169,16 +172,18 @@ EQUAL_STEPS = Axis(
 OBJECTIVES = Axis(
     "pretraining_objectives",
     "What pretraining learns from",
-    "Rows differ in the self-supervised losses of the pretraining.",
-    ("objective",),
+    "Rows differ in the self-supervised losses of the pretraining. The contrast alone gives the first level no loss of "
+    "its own, so all levels learn at once; both losses stand beside it in that order, too.",
+    ("objective", "curriculum"),
     _objective,
     ("objective", "curriculum"),
     "objectives",
     (
-        (("none",), "init=scratch"),
-        (("reconstruction",), "init=run objective=reconstruction"),
-        (("contrast",), "init=run objective=contrastive"),
-        (("both",), "init=run objective=both"),
+        (("none", "-"), "init=scratch"),
+        (("reconstruction", "progressive"), "init=run objective=reconstruction"),
+        (("both", "progressive"), "init=run objective=both"),
+        (("contrast", "joint"), "init=run objective=contrastive"),
+        (("both", "joint"), "experiment=curriculum pretrain.curriculum.name=joint"),
     ),
 )
 CURRICULUM = Axis(

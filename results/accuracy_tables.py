@@ -10,7 +10,16 @@ import pandas as pd
 from results import commands
 from results.arm import EXTRA_AXES, Arm
 from results.cells import accuracy, chance_text, labels, make_table, origin, sampling, texts
-from results.grouping import NOTE_COLUMN, axes_order, families_of, groups_of, natural, pretraining_order, shown_axes
+from results.grouping import (
+    NOTE_COLUMN,
+    axes_order,
+    block_of,
+    families_of,
+    groups_of,
+    natural,
+    pretraining_order,
+    shown_axes,
+)
 from results.runs import Runs
 from results.split_tables import mean_over
 from results.table import NOT_APPLICABLE, Cell, Column, Row, Table, missing, not_applicable
@@ -111,8 +120,8 @@ def top1_per_tier(source: pd.DataFrame | Runs) -> Table:
             cells += [mean_over([owner.get(group) for group in groups], list(asked.values())), not_applicable()]
         else:
             cells += [accuracy(first, "metric.mean_group_top1", None), accuracy(first, "metric.top1", "videos")]
-        cells += texts(["; ".join(dict.fromkeys(arm.note for arm in members))] if noted else [])
-        rows.append(Row(tuple(cells), first.apart_text))
+        cells += texts(["; ".join(dict.fromkeys(arm.note for arm in members if arm.note))] if noted else [])
+        rows.append(Row(tuple(cells), block_of(first, arms)))
     caption = ["Top-1 in per cent of the test videos of each tier. A row `chance` holds for the rows below it."]
     if any(apart):
         caption += ["Tiers trained one by one: each cell of such a row is a run of its own on that tier's videos."]

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from results.arm import IDENTITY, Arm, is_gap
-from results.grouping import NOTE_COLUMN
+from results.grouping import NOTE_COLUMN, note
 from results.stats import clopper_pearson, successes
 from results.table import MISSING, Cell, Column, Estimate, Interval, Row, Table, label, missing
 
@@ -98,7 +98,8 @@ def make_table(
         if len(row.cells) != len(columns):
             raise ValueError(f"table {name}: a row of {len(row.cells)} cells under {len(columns)} columns")
     names = sorted({(run["run_id"], f"{run['slug']}-{run['run_id'][:12]}") for arm in arms for run in arm.records})
-    notes = footnotes(arms, rows) + list(rest.pop("footnotes", ()))
+    notes = _apart(arms) if any(column.name == NOTE_COLUMN for column in columns) else []
+    notes += footnotes(arms, rows) + list(rest.pop("footnotes", ()))
     text = " ".join(filter(None, caption))
     marked = tuple(with_best(columns, rows, rivals))
     return Table(
@@ -225,8 +226,6 @@ def run_names(arm: Arm) -> str:
 def footnotes(arms: Sequence[Arm], rows: Sequence[Row]) -> list[str]:
     """All that a reader must know about the rows and would not guess."""
     notes = []
-    if any(arm.note for arm in arms):
-        notes.append(f"Rows that differ in what the column `{NOTE_COLUMN}` names are never averaged.")
     for arm in arms:
         for run in arm.records:
             notes += _notes_on_run(run)
@@ -241,6 +240,20 @@ def footnotes(arms: Sequence[Arm], rows: Sequence[Row]) -> list[str]:
     if gaps:
         notes.append(f"{gaps} cell{'s say' if gaps > 1 else ' says'} `{MISSING}`: no finished run gave the figure.")
     return notes
+
+
+def _apart(arms: Sequence[Arm]) -> list[str]:
+    """On the column that says what sets rows apart: what the rows have of which it says nothing."""
+    usual: dict[str, set[str]] = {}
+    for arm in arms:
+        for name, value in arm.usual:
+            usual.setdefault(name, set()).add(value)
+    said = note((name, " or ".join(sorted(values))) for name, values in sorted(usual.items()))
+    told = f"Rows that differ in what the column `{NOTE_COLUMN}` names are never averaged."
+    return [
+        *([told] if any(arm.note for arm in arms) else []),
+        *([f"Where it says nothing of it: {said}."] if said else []),
+    ]
 
 
 def _notes_on_run(run: Mapping[str, Any]) -> list[str]:

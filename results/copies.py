@@ -36,6 +36,10 @@ class Copies:
     def _code(self) -> list[str]:
         return self._values("fingerprints")
 
+    @cached_property
+    def _own(self) -> list[str]:
+        return self._values("fingerprint")
+
     def of(self, behind: Behind) -> list[int]:
         """The places of the runs behind a cell, in the order of their ids; of one that two codes have done, that of the
         code which the block names, both where it names none."""
@@ -47,15 +51,15 @@ class Copies:
         return found
 
     def beside(self, place: int, ids: Iterable[str]) -> list[int]:
-        """The places of the ancestors `ids` of a run; of one that two codes have done, that of code which the run's own
-        chain names, all where it names none."""
-        code = set(self._code[place].split("+"))
+        """The places of the ancestors `ids` of a run; of one that two codes have done, that of the run's own code,
+        else that of any code which its chain names, else all."""
+        own, *_ = chain = self._code[place].split("+")
         found: list[int] = []
         for run_id in ids:
             copies = self._places.get(run_id, [])
-            found += [
-                one for one in copies if len(copies) > 1 and code.issuperset(self._code[one].split("+"))
-            ] or copies
+            codes = {one: self._code[one].split("+") for one in copies}
+            same = [one for one in copies if codes[one][0] == own]
+            found += same or [one for one in copies if set(codes[one]) <= set(chain)] or copies
         return found
 
     def keys(self, behind: Behind) -> list[str]:
@@ -66,7 +70,7 @@ class Copies:
     def key(self, place: int) -> str:
         """The id of a run, and its code where several have done it: no two rows have the same."""
         run_id = self._ids[place]
-        return run_id if len(self._places[run_id]) == 1 else f"{run_id} {self._values('fingerprint')[place][:12]}"
+        return run_id if len(self._places[run_id]) == 1 else f"{run_id} {self._own[place]}"
 
 
 def _names(block: str, code: str) -> bool:

@@ -26,11 +26,11 @@ Answers = Callable[[Mapping[str, Any]], Mapping[str, bool] | None]
 def backbones_table(arms: Sequence[Arm], varying: Varying, answers: Answers = right_answers) -> Table:
     """Each backbone plain and with motion: parameters, GMACs, what motion adds to both, and what it gains.
 
-    Not of controls (static input, a visible target): they are no method, and have a table of their own.
+    Not of controls (static input, a visible target), nor of what ablations change: they have tables of their own.
     """
     methods = [arm for arm in arms if not is_control(arm.first)]
     labelled = [((arm["backbone"], str(arm["levels"]), arm["pretraining"]), arm) for arm in methods]
-    blocks = [block for block in blocks_of(labelled, varying, OWNED) if len({label for label, _ in block.arms}) > 1]
+    blocks = _fullest([block for block in blocks_of(labelled, varying, OWNED) if len(block.arms) > 1])
     shown = [arm for block in blocks for _, arm in block.arms]
     extra, noted = shown_axes(shown), any(arm.note for arm in shown)
     # a control of other settings is compared where a plain backbone has them; the experiment does not fill it
@@ -55,6 +55,22 @@ def backbones_table(arms: Sequence[Arm], varying: Varying, answers: Answers = ri
     ]
     return make_table("backbones", "Backbones, plain and with motion", caption, columns, rows, shown,
                       experiment="backbones")  # fmt: skip
+
+
+def _fullest(blocks: Sequence[Block]) -> list[Block]:
+    """Each backbone in one block alone of those that are comparable: where it has most rows, and the most usual ones.
+    What an ablation changes about them is told in its own table."""
+    best: dict[tuple[str, str], tuple[int, int, int]] = {}
+    for place, block in enumerate(blocks):
+        for name in {arm["backbone"] for _, arm in block.arms}:
+            arms = [arm for _, arm in block.arms if arm["backbone"] == name]
+            fullness = len(arms), -sum(len(arm.usual) for arm in arms), -place
+            best[block.identity, name] = max(fullness, best.get((block.identity, name), fullness))
+    found = []
+    for place, block in enumerate(blocks):
+        kept = tuple(item for item in block.arms if best[block.identity, item[1]["backbone"]][2] == -place)
+        found += [replace(block, arms=kept)] if kept else []
+    return found
 
 
 def _backbone_rows(

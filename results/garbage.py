@@ -17,7 +17,8 @@ def no_search_for_cycles() -> Iterator[None]:
         yield
     finally:
         if before:
-            # what was made is old at once: as young it would be searched now, all of it
-            gc.freeze()
-            gc.unfreeze()
+            if not gc.get_freeze_count():  # what somebody else has frozen stays so
+                # what was made is old at once: as young it would be searched now, all of it
+                gc.freeze()
+                gc.unfreeze()
             gc.enable()

@@ -2,23 +2,33 @@
 
 Runs of one table are told apart by *axes* (what the table compares: backbone, levels, pretraining, ...), by what makes
 results incomparable (:data:`results.arm.IDENTITY`), and by every other configuration value that differs between runs
-that would otherwise share a cell. The last two become the ``note`` of a row, so a row says why it stands apart.
+that would otherwise share a cell. A row tells the second, and of all other settings those that are not the usual ones,
+so that the rows of a study with a dozen ablations can still be read.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
-from results.arm import AXES, EXTRA_AXES, IDENTITY, Arm, Run, value_text
+from results.arm import AXES, EXTRA_AXES, IDENTITY, Arm, Run, is_gap, value_text
 from results.flatten import CONFIG_PREFIXES
+from results.settings import is_setting
+from results.table import NOT_APPLICABLE
 
 TIERS = ("direction", "change", "order", "relation")
 """synthmotion's groups, in their order of difficulty."""
 NOTE_COLUMN = "kept apart by"
 SPLIT = "test.benchmark.split"
 """The column that says which part of a benchmark a run was tested on."""
+AXIS_KEYS = (
+    *("model.backbone.name", "model.levels", "curriculum.steps_per_level", "model.temporal.mode", "model.motion.input"),
+    *("model.motion.prime", "model.motion.pairing", "model.fusion.init", "features.source", "features.pool", "init"),
+)
+"""Settings that follow from axes."""
 _PRETRAINING_ORDER = ("none", "joint", "progressive")
 _HASHES = ("manifest_test", "manifest_train", "pretrain_manifest", "fingerprints")
 
@@ -41,8 +51,56 @@ def arms_of(runs: Iterable[Run]) -> list[Arm]:
         first = members[0]
         axes = tuple((name, first.get(name)) for name in AXES)
         apart = tuple((name, value_text(first.get(name))) for name in (*identity, *varying))
-        arms.append(Arm(axes, apart, note(apart, common), tuple(members)))
-    return sorted(arms, key=_order)
+        arms.append(Arm(axes, apart, tuple(members)))
+    return sorted(_told(arms, varying, common), key=_order)
+
+
+def _told(arms: Sequence[Arm], varying: Sequence[str], common: Collection[str]) -> Iterator[Arm]:
+    """The arms with what is told of them."""
+    blocks: dict[tuple[str, ...], list[Arm]] = {}
+    for arm in arms:
+        blocks.setdefault(arm.block, []).append(arm)
+    for members in blocks.values():
+        firsts = [arm.first for arm in members]
+        settings = sorted(name for name in set[str]().union(*firsts) if is_setting(name) and not _of_an_axis(name))
+        names = sorted({*varying, *_differing(firsts, settings)})
+        usual = {name: _usual(firsts, name) for name in names}
+        looks: dict[tuple[object, ...], list[Arm]] = {}
+        for arm in members:
+            identity = tuple((name, _shown(name, value, common)) for name, value in arm.apart if name in IDENTITY)
+            pairs = [
+                (name, value_text(arm.first.get(name)) or NOT_APPLICABLE) for name in names if _has(arm.first, name)
+            ]
+            unusual = tuple(pair for pair in pairs if pair[1] != usual[pair[0]])
+            instead = tuple((name, usual[name]) for name, _ in unusual if usual[name])
+            arm = replace(arm, told=identity + unusual, usual=instead)
+            looks.setdefault((arm.axes, arm.told), []).append(arm)
+        for alike in looks.values():
+            for arm in alike:
+                if len(alike) > 1:  # one has a phase that the other has not, and everything is usual in it
+                    told = tuple((name, _shown(name, value, common)) for name, value in arm.apart)
+                    arm = replace(arm, told=told, usual=())
+                yield replace(arm, note=note(arm.told))
+
+
+def _usual(runs: Sequence[Run], name: str) -> str:
+    """The value of most arms that have such a phase; '' = of two values neither is more usual."""
+    counts = Counter(_value(run, name) for run in runs if _has(run, name)).most_common(2)
+    return "" if not counts or [count for _, count in counts] == [counts[0][1]] * 2 else counts[0][0]
+
+
+def _value(run: Run, name: str) -> str:
+    return value_text(run.get(name)) or NOT_APPLICABLE
+
+
+def _has(run: Run, name: str) -> bool:
+    """Whether the run or what it was made from has the phase that a setting is of."""
+    return not is_gap(run.get(f"{name.partition('.')[0]}.benchmark.name"))
+
+
+def _of_an_axis(name: str) -> bool:
+    key = name.partition(".")[2]
+    return any(f"{key}.".startswith(f"{owned}.") for owned in AXIS_KEYS)
 
 
 def _differing(cell: Sequence[Run], config: Sequence[str]) -> set[str]:
@@ -58,7 +116,7 @@ def _differing(cell: Sequence[Run], config: Sequence[str]) -> set[str]:
 
 
 def _order(arm: Arm) -> tuple[Any, ...]:
-    return (arm.block, *axes_order(dict(arm.axes)), arm.apart)
+    return (arm.block, *axes_order(dict(arm.axes)), len(arm.told), arm.apart)
 
 
 def families_of(runs: Sequence[Run]) -> list[dict[str, Arm]]:
@@ -92,6 +150,14 @@ def _beyond_split(arm: Arm, split: str, names: Sequence[str]) -> tuple[str, ...]
     data set is pretrained on its own training videos) and the name that a split brings."""
     named = f"split {split}"
     return tuple(value_text(value).replace(named, "split") for value in map(arm.first.get, names))
+
+
+def block_of(arm: Arm, arms: Sequence[Arm]) -> str:
+    """Of a row of several arms that were found apart, such as those of several splits: what its first arm says, and its
+    code wherever `arms`, those of the table, are of several codes."""
+    text, code = arm.apart_text, str(arm.first["fingerprints"])
+    several = len({one.first["fingerprints"] for one in arms}) > 1
+    return "; ".join(filter(None, [text, code])) if several and code not in text.split("; ") else text
 
 
 def groups_of(arms: Sequence[Arm], metric: str) -> list[str]:
@@ -132,16 +198,11 @@ def shown_axes(arms: Sequence[Arm]) -> list[str]:
     return [name for name in EXTRA_AXES if len({value_text(arm[name]) for arm in arms} - {"-"}) > 1]
 
 
-def note(apart: Iterable[tuple[str, str]], common: Collection[str] = ()) -> str:
-    """What sets a row apart, to be read: hashes shortened, one entry where all phases agree on a value, and of a
-    protocol only the parts that are not in `common`."""
+def note(told: Iterable[tuple[str, str]]) -> str:
+    """Pairs of :attr:`results.arm.Arm.told` in words, one entry where all phases agree on a value."""
     shared: dict[tuple[str, str], list[str]] = {}
-    for name, value in apart:
+    for name, value in told:
         if name in IDENTITY:
-            if name in _HASHES:
-                value = "+".join(part[:8] for part in value.split("+")) or "the same as for training"
-            elif name == "protocol":
-                value = ", ".join(part for part in value.split(", ") if part not in common) or "without more"
             shared[(IDENTITY[name], value)] = []
         elif value:
             phase, _, key = name.partition(".")
@@ -155,6 +216,15 @@ def note(apart: Iterable[tuple[str, str]], common: Collection[str] = ()) -> str:
             where = f"{'/'.join(phases)}." if keys.count(key) > 1 or len(phases) == 1 else ""
             parts.append(f"{where}{key}={value}")
     return "; ".join(parts)
+
+
+def _shown(name: str, value: str, common: Collection[str]) -> str:
+    """Hashes shortened, and of a protocol only the parts that are not in `common`."""
+    if name in _HASHES:
+        return "+".join(part[:8] for part in value.split("+")) or "the same as for training"
+    if name == "protocol":
+        return ", ".join(part for part in value.split(", ") if part not in common) or "without more"
+    return value
 
 
 def _split(rows: Sequence[Run], names: Sequence[str]) -> list[list[Run]]:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import multiprocessing
+import multiprocessing.connection
 import os
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, TypeVar
@@ -22,7 +25,8 @@ _held: list[Sequence[Callable[[], Any]]] = []
 
 def usable(runs: int) -> int:
     """How many processes the work for so many runs is worth, this one among them: one for each core, or one alone."""
-    if runs < MANY or sys.platform != "linux":  # elsewhere no fork is safe
+    # elsewhere no fork is safe, and a helper has no helpers
+    if runs < MANY or sys.platform != "linux" or multiprocessing.parent_process() is not None:
         return 1
     return min(len(os.sched_getaffinity(0)), MOST)
 
@@ -39,18 +43,43 @@ def over_processes(read: Callable[[Sequence[str]], list[_Found]], paths: Sequenc
 def beside(makers: Sequence[Callable[[], _Found]], processes: int) -> Iterator[Callable[[], list[_Found]]]:
     """The makers work in all processes but this one while the block does; yields what waits for their results.
 
-    They may be any functions, but results are pickled. What one raises is raised where the results are asked for.
+    They may be any functions that start no processes, but results are pickled. What one raises is raised where the
+    results are asked for; what a process could not end (it was killed, for its memory perhaps) is made here then.
     """
     parts = _dealt(makers, processes - 1)
+
+    def here() -> list[_Found]:
+        return [make() for make in makers]
+
     if not parts:
-        yield lambda: [make() for make in makers]
+        yield here
         return
     # forked: a new interpreter would import pandas first, and would not have the makers' data
     fork = multiprocessing.get_context("fork")
-    with ProcessPoolExecutor(len(parts), fork, _held.extend, (parts,)) as pool:
+    with ProcessPoolExecutor(len(parts), fork, _begin, (parts,)) as pool:
         # a part's results come together: while this process works, each piece of a pipe would wait for its interpreter
         working = [pool.submit(_make_held, number) for number in range(len(parts))]
-        yield lambda: _gathered([future.result() for future in working])
+
+        def results() -> list[_Found]:
+            try:
+                return _gathered([future.result() for future in working])
+            except BrokenProcessPool:
+                return here()
+
+        yield results
+
+
+def _begin(parts: Sequence[Sequence[Callable[[], Any]]]) -> None:
+    _held[:] = parts
+    threading.Thread(target=_end_with_the_caller, daemon=True).start()
+
+
+def _end_with_the_caller() -> None:
+    """Or a helper whose caller was killed would wait for ever for somebody to take its results."""
+    caller = multiprocessing.parent_process()
+    assert caller is not None
+    multiprocessing.connection.wait([caller.sentinel])
+    os._exit(1)
 
 
 def _make_held(part: int) -> list[Any]:

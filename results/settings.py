@@ -60,7 +60,7 @@ class Varying:
         values: dict[str, set[str]] = {}
         for arm in arms:
             for name, value in arm.first.items():
-                if _is_setting(name):
+                if is_setting(name):
                     values.setdefault(name, set()).add(value_text(value))
         self.names = sorted(name for name, found in values.items() if len(found) > 1)
         self._pairs = {id(arm): self._of(arm) for arm in arms}
@@ -138,7 +138,8 @@ def _keys_below(settings: Scoped) -> list[tuple[Any, ...]]:
     return keys
 
 
-def _is_setting(name: str) -> bool:
+def is_setting(name: str) -> bool:
+    """Whether a column of the frame is something that is set for a run and matters to its results."""
     if name in IDENTITY or name == "weights":
         return True
     if not name.startswith(CONFIG_PREFIXES):

@@ -142,18 +142,18 @@ def _mean(family: _Family, pretrained_on: str, common: set[str]) -> SplitMean:
     first = arms[0]
     apart = {n: v for n, v in first.apart if "manifest" not in n and not n.endswith(".benchmark.split")}
     parts = [part for part in str(first.first["protocol"]).split(", ") if not part.startswith("split ")]
-    said = [pair for pair in apart.items() if pair[0] != "protocol"]
-    if set(parts) - common:
-        said.append(("protocol", ", ".join(parts)))
-    notes = [f"mean over splits {', '.join(splits)}", note(said, common)]
+    said = [(n, v) for n, v in first.told if n in apart and n != "protocol"]
+    if rest := [part for part in parts if part not in common]:
+        said.append(("protocol", ", ".join(rest)))
+    notes = [f"mean over splits {', '.join(splits)}", note(said)]
     notes[1:1] = [f"pretraining on split {pretrained_on}"] if pretrained_on else []
     notes += [
         f"split {split} has runs on several lists of videos" for split in splits if len(family.get(split, ())) > 1
     ]
     apart["protocol"] = ", ".join([*parts, f"split {MEAN_OF_SPLITS}"])
     records = tuple(run for arm in arms for run in arm.records)
-    told = "; ".join(filter(None, notes))
-    return SplitMean(first.axes, tuple(apart.items()), told, records, members, pretrained_on)
+    words = "; ".join(filter(None, notes))
+    return SplitMean(first.axes, tuple(apart.items()), records, tuple(said), first.usual, words, members, pretrained_on)
 
 
 def _telling(arms: Sequence[Arm]) -> list[str]:

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import pandas as pd
 
 from results import commands
-from results.arm import EXTRA_AXES, IDENTITY, Arm, is_gap
+from results.arm import EXTRA_AXES, Arm, is_gap
 from results.cells import accuracy, chance_text, labels, make_table, measured, origin, sampling, texts
-from results.grouping import NOTE_COLUMN, SPLIT, families_of, groups_of, note, shown_axes
+from results.grouping import NOTE_COLUMN, SPLIT, block_of, families_of, groups_of, note, shown_axes
 from results.runs import Runs
 from results.split_means import Key, by_seed, over_seeds
 from results.stats import estimate
@@ -38,7 +38,7 @@ def top1_per_split(source: pd.DataFrame | Runs) -> Table:
         cells += [accuracy(arm, "metric.top1", "videos", asked[place]) for place, arm in enumerate(members)]
         cells += [mean_over(members, asked)] if len(splits) > 1 else []
         cells += texts([chance_text(found, "chance"), *([_note(first)] if noted else [])])
-        rows.append(Row(tuple(cells), _block(first)))
+        rows.append(Row(tuple(cells), block_of(first, arms)))
     caption = ["Top-1 in per cent of the test videos of each official split, and the mean over these splits."]
     caption += [sampling(arms, "metric.top1", "the test videos of the split"), origin(arms)]
     top1 = [f"split {split}" for split in splits] + ([f"mean({','.join(splits)})"] if len(splits) > 1 else [])
@@ -50,11 +50,7 @@ def top1_per_split(source: pd.DataFrame | Runs) -> Table:
 
 def _note(arm: Arm) -> str:
     """What sets a row apart besides the videos, which differ from split to split."""
-    return note((name, value) for name, value in arm.apart if "manifest" not in name)
-
-
-def _block(arm: Arm) -> str:
-    return "; ".join(value for name, value in arm.apart if name in IDENTITY and "manifest" not in name)
+    return note((name, value) for name, value in arm.told if "manifest" not in name)
 
 
 def mean_over(arms: Sequence[Arm | None], asked: Sequence[str], column: str = "metric.top1") -> Cell:

@@ -69,7 +69,7 @@ def read_details(frame: pd.DataFrame, tables: Sequence[Table]) -> Details:
             continue
         key = copies.key(place)
         run_id, *code = key.split(" ")
-        name = ", code ".join([f"{record['slug']}-{run_id[:12]}", *code])
+        name = ", code ".join([f"{record['slug']}-{run_id[:12]}", *(one[:12] for one in code)])
         trains = record["phase"] in TRAINED
         curves, trouble = read_curves(path.parent / "metrics.jsonl") if trains else ({}, "")
         ancestors = tuple(map(copies.key, copies.beside(place, lineages[place])))

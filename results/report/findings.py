@@ -192,14 +192,17 @@ def _look(pair: Pair) -> tuple[str, ...]:
 def _order(pair: Pair) -> tuple[object, ...]:
     question, benchmark, backbone, _, with_it, against = _look(pair)
     ours, other = pair[3:]
-    place = list(QUESTIONS).index(question), benchmark, backbone, int(ours["levels"])
-    return *place, with_it, against, sorted(_settings(ours).items()), sorted(_settings(other).items())
+    place = list(QUESTIONS).index(question), benchmark, ours.block, backbone
+    # the usual settings first: those are what a reader asks for before any ablation
+    unusual = len(ours.usual) + len(other.usual)
+    last = sorted(_settings(ours).items()), sorted(_settings(other).items())
+    return *place, unusual > 0, int(ours["levels"]), with_it, against, *last
 
 
 def _settings(arm: Arm) -> dict[str, str]:
     """What may set an arm apart from another one that looks the same."""
     axes = {name.replace("_", " "): str(arm[name]) for name in ("temporal", "motion_input", "prime", "fusion_init")}
-    return axes | {NAMES.get(name, name): value[:40] for name, value in arm.apart}
+    return axes | {NAMES.get(name, name.partition(".")[2]): value[:40] for name, value in arm.told}
 
 
 def _row(pair: Pair, alike: Sequence[Pair]) -> Row:
@@ -212,7 +215,7 @@ def _row(pair: Pair, alike: Sequence[Pair]) -> Row:
         found = [_settings(one[column]) for one in alike]  # type: ignore[arg-type]
         own = _settings(pair[column])  # type: ignore[arg-type]
         keys = [key for key in own if len({one.get(key, "") for one in found}) > 1]
-        names[place] = ", ".join([names[place], *(f"{key} {own[key] or '-'}" for key in keys)])
+        names[place] = ", ".join([names[place], *(f"{key} {own[key]}" for key in keys)])
     # the block names the code of the runs
     return Row((*map(label, names), cell, label(_shown(cell)), *top1), f"{pair[0]}; {ours.apart_text}".rstrip("; "))
 

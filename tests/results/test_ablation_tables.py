@@ -205,12 +205,13 @@ def test_objectives_negatives_curriculum_and_prime_motion_are_told_apart(make: A
     chains += [make.runs(levels=2, seed=s, pretraining="none") for s in (0, 1)]
     frame = frame_of(*chains)
     found = table_of(OBJECTIVES, frame)
-    assert [row[found.header.index("objective")] for row in found.texts()] == [
-        *("none", "reconstruction", "contrast", "both")
+    place = found.header.index("objective")
+    assert [row[place : place + 2] for row in found.texts()] == [
+        ["none", "-"],
+        *([name, "progressive"] for name in ("reconstruction", "both")),
+        *([name, "joint"] for name in ("contrast", "both")),
     ]
-    assert [row.cells[found.header.index("top-1")].kind for row in found.rows] == [
-        *("measured", "measured", "missing", "measured")
-    ]
+    assert [row.cells[found.header.index("top-1")].kind for row in found.rows] == ["measured"] * 3 + ["missing"] * 2
     assert found.rows[0].cells[found.header.index("difference")].text == "baseline"
     names = [row[table_of(NEGATIVES, frame).header.index("negatives")] for row in table_of(NEGATIVES, frame).texts()]
     assert names[0] == "space + time + clip" and len(cells_of(table_of(NEGATIVES, frame), "missing")) == 4

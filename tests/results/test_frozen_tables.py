@@ -64,7 +64,7 @@ def test_probe_and_retrieval_of_one_network_share_a_row_beside_chance(make: Any,
         "linear",
         "1,552",
     )
-    assert "note" not in table.header and table.footnotes == ()
+    assert "kept apart by" not in table.header and table.footnotes == ()
     assert set(frame[frame["run_id"].isin(table.rows[2].runs)]["phase"]) == {"probe", "retrieval"}
     assert "one-seed smoke test" in table.caption
 

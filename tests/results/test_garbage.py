@@ -20,6 +20,17 @@ def test_the_search_is_as_before_whatever_happens(before: bool) -> None:
         gc.enable() if was else gc.disable()
 
 
+def test_what_somebody_has_frozen_stays_frozen() -> None:
+    gc.freeze()
+    try:
+        before = gc.get_freeze_count()
+        with no_search_for_cycles():
+            pass
+        assert gc.get_freeze_count() >= before > 0
+    finally:
+        gc.unfreeze()
+
+
 def test_what_was_made_is_not_young_afterwards() -> None:
     """Or all of it would be searched at once: a quarter of a second for the tables of ten thousand runs."""
     was = gc.isenabled()

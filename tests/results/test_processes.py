@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +20,8 @@ from results.collect import collect, problems
 from results.processes import beside, over_processes, usable
 from results.reference import load
 from results.tables import all_tables
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def lengths(paths: list[str]) -> list[int]:
@@ -62,6 +67,30 @@ def test_other_processes_call_functions_that_no_file_could_hold(count: int) -> N
     assert os.getpid() not in workers and 1 <= len(workers) <= min(count - 1, 5)
 
 
+def test_what_a_killed_process_should_have_made_is_made_here() -> None:
+    caller = os.getpid()
+
+    def killed() -> str:
+        if os.getpid() != caller:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return "made"
+
+    with beside([killed, os.getpid], 2) as found:
+        assert found() == ["made", caller]
+
+
+def test_a_process_whose_caller_was_killed_ends() -> None:
+    """It would hold the caller's pipes open for ever: `make_tables.py | tee` would not come back."""
+    script = (
+        "import os, signal, time; from results.processes import beside\n"
+        "with beside([lambda: bytes(10**7), lambda: time.sleep(600)], 3):\n"
+        "    time.sleep(1)\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, timeout=60, cwd=ROOT, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr.decode()
+
+
 def test_alone_the_makers_are_called_here() -> None:
     with beside([os.getpid], 1) as found:
         assert found() == [os.getpid()]
@@ -73,6 +102,10 @@ def test_few_runs_are_no_work_for_several(monkeypatch: pytest.MonkeyPatch) -> No
     assert [usable(runs) for runs in (0, processes.MANY - 1, processes.MANY)] == [1, 1, processes.MOST]
     monkeypatch.setattr(processes.os, "sched_getaffinity", lambda process: {3}, raising=False)
     assert usable(processes.MANY) == 1
+    monkeypatch.setattr(processes.multiprocessing, "parent_process", object)
+    monkeypatch.setattr(processes.os, "sched_getaffinity", lambda process: set(range(64)), raising=False)
+    assert usable(processes.MANY) == 1, "helpers of helpers would be without end"
+    monkeypatch.setattr(processes.multiprocessing, "parent_process", lambda: None)
     monkeypatch.setattr(processes.sys, "platform", "darwin")
     monkeypatch.setattr(processes.os, "sched_getaffinity", lambda process: set(range(64)), raising=False)
     assert usable(processes.MANY) == 1

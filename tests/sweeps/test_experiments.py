@@ -100,7 +100,7 @@ def test_the_command_for_the_splits_that_a_mean_lacks_makes_runs_on_them(
     run |= {"pooling": "mean", "protocol": "split 1", "protocol_name": "tsm_dense" if phase == "test" else None}
     run |= {f"{phase}.benchmark.split": "1", "seed": 0, "pretrain_id": "p", "pretrain_seed": 7, "metric.top1": 50.0}
     run |= {"pretrain.benchmark.name": "kinetics400", "pretrain.benchmark.split": "val"}
-    (mean,) = split_means([Arm((("levels", 2),), (), "", (run,))])
+    (mean,) = split_means([Arm((("levels", 2),), (), (run,))])
     overrides = words(mean.command("metric.top1"))
     assert "benchmark.split=2,3" in overrides
     for split in "23":
