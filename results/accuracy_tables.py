@@ -17,6 +17,7 @@ from results.grouping import (
     families_of,
     groups_of,
     natural,
+    of_several_codes,
     pretraining_order,
     shown_axes,
 )
@@ -94,7 +95,7 @@ def top1_per_tier(source: pd.DataFrame | Runs) -> Table:
     families = [family for family in families if groups_of(list(family.values()), "top1")]
     arms = [arm for family in families for arm in family.values()]
     groups = groups_of(arms, "top1")
-    extra, noted = shown_axes(arms), any(arm.note for arm in arms)
+    extra, noted, several = shown_axes(arms), any(arm.note for arm in arms), of_several_codes(arms)
     apart = [all(split in groups for split in family) for family in families]
     mixed = len(set(apart)) > 1
     rows: list[Row] = []
@@ -121,7 +122,7 @@ def top1_per_tier(source: pd.DataFrame | Runs) -> Table:
         else:
             cells += [accuracy(first, "metric.mean_group_top1", None), accuracy(first, "metric.top1", "videos")]
         cells += texts(["; ".join(dict.fromkeys(arm.note for arm in members if arm.note))] if noted else [])
-        rows.append(Row(tuple(cells), block_of(first, arms)))
+        rows.append(Row(tuple(cells), block_of(first, several)))
     caption = ["Top-1 in per cent of the test videos of each tier. A row `chance` holds for the rows below it."]
     if any(apart):
         caption += ["Tiers trained one by one: each cell of such a row is a run of its own on that tier's videos."]

@@ -11,7 +11,7 @@ import pandas as pd
 from results import commands
 from results.arm import AXES, EXTRA_AXES, IDENTITY, Arm, is_gap
 from results.cells import accuracy, chance_text, labels, make_table, origin, sampling, texts
-from results.grouping import NOTE_COLUMN, block_of, groups_of, natural, shown_axes
+from results.grouping import NOTE_COLUMN, block_of, groups_of, natural, of_several_codes, shown_axes
 from results.runs import Runs
 from results.table import NOT_APPLICABLE, Cell, Column, Row, Table, label, missing, not_applicable
 
@@ -26,7 +26,7 @@ def self_supervised_evaluation(source: pd.DataFrame | Runs) -> Table:
     """A row for each (levels, pretraining, features): linear probe top-1 and R@1, 5, 10, 20, beside their chance."""
     pairs = _pairs(source)
     arms = _members(pairs)
-    extra, noted = _extra(arms), any(arm.note for arm in arms)
+    extra, noted, several = _extra(arms), any(arm.note for arm in arms), of_several_codes(arms)
     rows: list[Row] = []
     last = [NOT_APPLICABLE] * (1 + len(KS))
     for probe, retrieval, gap in pairs:
@@ -42,7 +42,7 @@ def self_supervised_evaluation(source: pd.DataFrame | Runs) -> Table:
         cells += [gap if retrieval is None else accuracy(retrieval, f"metric.r{k}", "videos") for k in KS]
         cells += texts(found[0].values("trained"))
         cells += [label(" / ".join(f"{int(count):,}" for count in found[0].values("cost.trained_parameters")))]
-        rows.append(Row((*cells, *texts([_note(found)] if noted else [])), block_of(found[0], arms)))
+        rows.append(Row((*cells, *texts([_note(found)] if noted else [])), block_of(found[0], several)))
     caption = [
         "Features of a frozen network. Linear probe: top-1 in per cent of the test videos, of a linear classifier "
         "trained on the features of the training videos. R@k: per cent of the test videos with a training video of "

@@ -64,14 +64,12 @@ def _told(arms: Sequence[Arm], varying: Sequence[str], common: Collection[str]) 
         firsts = [arm.first for arm in members]
         settings = sorted(name for name in set[str]().union(*firsts) if is_setting(name) and not _of_an_axis(name))
         names = sorted({*varying, *_differing(firsts, settings)})
-        usual = {name: _usual(firsts, name) for name in names}
+        values = [_values(first, names) for first in firsts]
+        usual = {name: _usual(found[name] for found in values if name in found) for name in names}
         looks: dict[tuple[object, ...], list[Arm]] = {}
-        for arm in members:
+        for arm, found in zip(members, values, strict=True):
             identity = tuple((name, _shown(name, value, common)) for name, value in arm.apart if name in IDENTITY)
-            pairs = [
-                (name, value_text(arm.first.get(name)) or NOT_APPLICABLE) for name in names if _has(arm.first, name)
-            ]
-            unusual = tuple(pair for pair in pairs if pair[1] != usual[pair[0]])
+            unusual = tuple(pair for pair in found.items() if pair[1] != usual[pair[0]])
             instead = tuple((name, usual[name]) for name, _ in unusual if usual[name])
             arm = replace(arm, told=identity + unusual, usual=instead)
             looks.setdefault((arm.axes, arm.told), []).append(arm)
@@ -83,19 +81,17 @@ def _told(arms: Sequence[Arm], varying: Sequence[str], common: Collection[str]) 
                 yield replace(arm, note=note(arm.told))
 
 
-def _usual(runs: Sequence[Run], name: str) -> str:
-    """The value of most arms that have such a phase; '' = of two values neither is more usual."""
-    counts = Counter(_value(run, name) for run in runs if _has(run, name)).most_common(2)
+def _values(run: Run, names: Sequence[str]) -> dict[str, str]:
+    """Of the settings of phases that the run or what it was made from has."""
+    has = {prefix: not is_gap(run.get(f"{prefix}benchmark.name")) for prefix in CONFIG_PREFIXES}
+    known = [name for name in names if has.get(f"{name.partition('.')[0]}.")]
+    return {name: value_text(run.get(name)) or NOT_APPLICABLE for name in known}
+
+
+def _usual(values: Iterable[str]) -> str:
+    """The value of most; '' = of two values neither is more usual."""
+    counts = Counter(values).most_common(2)
     return "" if not counts or [count for _, count in counts] == [counts[0][1]] * 2 else counts[0][0]
-
-
-def _value(run: Run, name: str) -> str:
-    return value_text(run.get(name)) or NOT_APPLICABLE
-
-
-def _has(run: Run, name: str) -> bool:
-    """Whether the run or what it was made from has the phase that a setting is of."""
-    return not is_gap(run.get(f"{name.partition('.')[0]}.benchmark.name"))
 
 
 def _of_an_axis(name: str) -> bool:
@@ -152,11 +148,14 @@ def _beyond_split(arm: Arm, split: str, names: Sequence[str]) -> tuple[str, ...]
     return tuple(value_text(value).replace(named, "split") for value in map(arm.first.get, names))
 
 
-def block_of(arm: Arm, arms: Sequence[Arm]) -> str:
+def of_several_codes(arms: Sequence[Arm]) -> bool:
+    return len({arm.first["fingerprints"] for arm in arms}) > 1
+
+
+def block_of(arm: Arm, several: bool) -> str:
     """Of a row of several arms that were found apart, such as those of several splits: what its first arm says, and its
-    code wherever `arms`, those of the table, are of several codes."""
+    code if the table has runs of `several`."""
     text, code = arm.apart_text, str(arm.first["fingerprints"])
-    several = len({one.first["fingerprints"] for one in arms}) > 1
     return "; ".join(filter(None, [text, code])) if several and code not in text.split("; ") else text
 
 

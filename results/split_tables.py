@@ -9,7 +9,7 @@ import pandas as pd
 from results import commands
 from results.arm import EXTRA_AXES, Arm, is_gap
 from results.cells import accuracy, chance_text, labels, make_table, measured, origin, sampling, texts
-from results.grouping import NOTE_COLUMN, SPLIT, block_of, families_of, groups_of, note, shown_axes
+from results.grouping import NOTE_COLUMN, SPLIT, block_of, families_of, groups_of, note, of_several_codes, shown_axes
 from results.runs import Runs
 from results.split_means import Key, by_seed, over_seeds
 from results.stats import estimate
@@ -26,7 +26,7 @@ def top1_per_split(source: pd.DataFrame | Runs) -> Table:
     families = [family for family in families_of(tests) if not groups_of(list(family.values()), "top1")]
     splits = sorted({split for family in families for split in family}, key=int)
     arms = [arm for family in families for arm in family.values()]
-    extra, noted = shown_axes(arms), any(_note(arm) for arm in arms)
+    extra, noted, several = shown_axes(arms), any(_note(arm) for arm in arms), of_several_codes(arms)
     rows = []
     for family in families:
         members = [family.get(split) for split in splits]
@@ -38,7 +38,7 @@ def top1_per_split(source: pd.DataFrame | Runs) -> Table:
         cells += [accuracy(arm, "metric.top1", "videos", asked[place]) for place, arm in enumerate(members)]
         cells += [mean_over(members, asked)] if len(splits) > 1 else []
         cells += texts([chance_text(found, "chance"), *([_note(first)] if noted else [])])
-        rows.append(Row(tuple(cells), block_of(first, arms)))
+        rows.append(Row(tuple(cells), block_of(first, several)))
     caption = ["Top-1 in per cent of the test videos of each official split, and the mean over these splits."]
     caption += [sampling(arms, "metric.top1", "the test videos of the split"), origin(arms)]
     top1 = [f"split {split}" for split in splits] + ([f"mean({','.join(splits)})"] if len(splits) > 1 else [])

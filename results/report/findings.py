@@ -196,7 +196,7 @@ def _order(pair: Pair) -> tuple[object, ...]:
     # the usual settings first: those are what a reader asks for before any ablation
     unusual = len(ours.usual) + len(other.usual)
     last = sorted(_settings(ours).items()), sorted(_settings(other).items())
-    return *place, unusual > 0, int(ours["levels"]), with_it, against, *last
+    return *place, unusual, int(ours["levels"]), with_it, against, *last
 
 
 def _settings(arm: Arm) -> dict[str, str]:

@@ -8,7 +8,7 @@ from results.grouping import NOTE_COLUMN
 from results.report.svg import text
 from results.table import Row, Table
 
-LETTER, LONGEST = 6.8, 46
+LETTER, LONGEST = 6.8, 64
 """Width of a letter at 12 px; letters of a name."""
 ELSEWHERE = (NOTE_COLUMN, "question", "shown")
 """Label columns that a plot shows as the head of a block or by its marks."""
