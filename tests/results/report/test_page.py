@@ -14,9 +14,11 @@ from results.collect import collect
 from results.reference import load
 from results.report import page, prose, write_report
 from results.report.data import POINTS, embedded, read_curves, read_details, thin
+from results.report.pictures import picture_sections
 from results.report.svg import ticks
 from results.table import Cell, Column, Row, Table
 from results.tables import all_tables
+from tests.results.report.conftest import draw
 
 
 class Elements(HTMLParser):
@@ -183,3 +185,15 @@ def test_of_a_run_that_two_codes_have_done_a_cell_leads_to_its_own(make: Any, tm
             assert cell["estimate"]["mean"] == pytest.approx(found), cell
             checked.add(cell["title"])
     assert {"Top-1 by levels and backbone", "What was found"} <= checked and len(checked) > 5, checked
+
+
+def test_the_pictures_are_those_of_the_lowest_seed(make: Any, tmp_path: Path) -> None:
+    for seed in (2, 0, 1):
+        chain = make.runs(levels=1, seed=seed)
+        chain["pretrain"]["slug"] = f"run-{9 - seed}"  # the first by name is another one
+        make.save(tmp_path, chain)
+    for path in tmp_path.glob("pretrain/*/record.json"):
+        draw(path.parent)
+    frame = collect(tmp_path)
+    (section,) = picture_sections(read_details(frame, all_tables(frame)))
+    assert section.run.startswith("run-9-")

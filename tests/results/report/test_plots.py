@@ -80,3 +80,9 @@ def test_differences_that_are_all_nothing_have_an_axis() -> None:
     nothing = Comparison("the baseline", 0.0, None)
     alike = [replace(one, cells=(*one.cells[:3], replace(one.cells[3], comparison=nothing))) for one in rows]
     assert forest(table(*alike)).count("<circle") == 4
+
+
+def test_a_block_of_questions_has_its_question_for_a_name_not_what_is_comparable() -> None:
+    rows = [row(k, 20, 10, 30, f"question; {'a' * 64}") for k in range(2)]
+    drawn = forest(table(*rows), heads=True)
+    assert "a" * 64 not in drawn and drawn.count('class="plot-block">0<') == drawn.count('class="plot-block">1<') == 1
