@@ -165,7 +165,7 @@ def _rows(
     found = sorted(block.arms, key=lambda item: _rank(item[0], order))
     first = found[0][0] if not order or found[0][0] == order[0] else None
     rows = []
-    for label in sorted({*expected, *(label for label, _ in found)}, key=lambda label: _rank(label, order)):
+    for label in sorted({*expected, *(label for label, _ in found)}, key=lambda label: _place_of(axis, label, order)):
         arms = [arm for known, arm in found if known == label]
         shown = [str(sample.first[key]) for key in common]
         if not arms:
@@ -193,6 +193,12 @@ def _note(axis: Axis, block: Block, label: Label, arm: Arm) -> str:
         return arm.note
     heads = tuple(f"{name}." for name in axis.owned)
     return note(pair for pair in arm.told if not f"{pair[0].partition('.')[2]}.".startswith(heads))
+
+
+def _place_of(axis: Axis, label: Label, order: Sequence[Label]) -> tuple[Any, ...]:
+    """Sort key: where rows have baselines of their own, each comes behind its own."""
+    base = axis.beside(label) if axis.beside else label
+    return _rank(base, order), label != base, _rank(label, order)
 
 
 def _rank(label: Label, order: Sequence[Label]) -> tuple[Any, ...]:

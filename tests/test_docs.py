@@ -133,6 +133,14 @@ def test_the_figures_of_the_readme_stand_in_the_committed_tables() -> None:
         with (tables / f"{name}.csv").open(encoding="utf-8", newline="") as file:
             found = [tuple(row[column] for column in columns) for row in csv.DictReader(file)]
         assert rows and all(tuple(row) in found for row in rows), f"README differs from results/tables/{name}.csv"
-    pairs = "".join((tables / f"equal_{kind}.csv").read_text(encoding="utf-8") for kind in ("labels", "steps"))
-    said = re.findall(r"[+-]\d+\.\d\s\[[^]]*\]", section[section.index("Read beside 50 %") :])
-    assert len(said) == 3 and all(" ".join(difference.split()) in pairs for difference in said)
+    prose = section[section.index("Read beside 50 %") :]
+    compared = ("equal_labels", "equal_steps", "pretraining_objectives", "curriculum")
+    for pattern, names in (
+        (r"[+-]\d+\.\d\s\[[^]]*\]", compared),
+        (r"\d\.\d{3} ± \d\.\d{3} \(n=\d\)", ("pretraining",)),
+    ):
+        figures = "".join((tables / f"{name}.csv").read_text(encoding="utf-8") for name in names)
+        said = [" ".join(figure.split()) for figure in re.findall(pattern, prose)]
+        assert len(said) > 1 and not [figure for figure in said if figure not in figures], (
+            f"README differs from {names}"
+        )

@@ -307,3 +307,12 @@ def test_a_pair_of_which_one_was_not_run_is_asked_for(make: Any, frame_of: Frame
     assert "experiment=hierarchy " in rows[2]["top-1"].command
     (filled,) = [note for note in table.footnotes if note.startswith("Filled by the sweeps: ")]
     assert "experiment=control_compute" in filled and "experiment=hierarchy" in filled
+
+
+def test_a_row_comes_behind_its_own_baseline_whatever_it_is_called(make: Any, frame_of: FrameOf) -> None:
+    """By name, `joint` would come before `none`."""
+    chains = [make.runs(levels=2, seed=s, pretraining=name) for s in (0, 1) for name in ("none", "joint")]
+    table = table_of(EQUAL_LABELS, frame_of(*chains))
+    place = table.header.index("pretraining")
+    measured = [row for row in table.rows if row.cells[table.header.index("top-1")].kind == "measured"]
+    assert [row.cells[place].text for row in measured] == ["none", "joint"]
