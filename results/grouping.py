@@ -65,7 +65,7 @@ def _told(arms: Sequence[Arm], varying: Sequence[str], common: Collection[str]) 
         settings = sorted(name for name in set[str]().union(*firsts) if is_setting(name) and not _of_an_axis(name))
         names = sorted({*varying, *_differing(firsts, settings)})
         values = [_values(first, names) for first in firsts]
-        usual = {name: _usual(found[name] for found in values if name in found) for name in names}
+        usual = {name: most(found[name] for found in values if name in found) for name in names}
         looks: dict[tuple[object, ...], list[Arm]] = {}
         for arm, found in zip(members, values, strict=True):
             identity = tuple((name, _shown(name, value, common)) for name, value in arm.apart if name in IDENTITY)
@@ -88,7 +88,7 @@ def _values(run: Run, names: Sequence[str]) -> dict[str, str]:
     return {name: value_text(run.get(name)) or NOT_APPLICABLE for name in known}
 
 
-def _usual(values: Iterable[str]) -> str:
+def most(values: Iterable[str]) -> str:
     """The value of most; '' = of two values neither is more usual."""
     counts = Counter(values).most_common(2)
     return "" if not counts or [count for _, count in counts] == [counts[0][1]] * 2 else counts[0][0]

@@ -6,22 +6,26 @@ from collections.abc import Mapping
 from typing import Any
 
 from results.flatten import NOT_READ, flat, phase_configs
+from results.grouping import most
 
 Record = Mapping[str, Any]
 
 
 def kinds(records: Mapping[str, Record]) -> dict[str, str]:
-    """Key of a run -> the name of its kind: a few words, and what else differs between runs of which these say the
-    same."""
+    """Key of a run -> the name of its kind: a few words, and, where runs that differ have the same words, the settings
+    in which it is not as most of all the runs are."""
+    settings = {run: _settings(record) for run, record in records.items()}
     names: dict[str, list[str]] = {}
-    for key, record in records.items():
-        names.setdefault(_words(record), []).append(key)
+    for run, record in records.items():
+        names.setdefault(_words(record), []).append(run)
     found = {}
     for name, alike in names.items():
-        settings = [_settings(records[run]) for run in alike]
-        keys = sorted(key for key in set[str]().union(*settings) if len({one.get(key, "-") for one in settings}) > 1)
-        for run, own in zip(alike, settings, strict=True):
-            found[run] = ", ".join([name, *(f"{key}={own.get(key, '-')}" for key in keys)])
+        keys = set[str]().union(*(settings[run] for run in alike))
+        keys = {key for key in keys if len({settings[run].get(key, "-") for run in alike}) > 1}
+        usual = {key: most(one.get(key, "-") for one in settings.values()) for key in keys}
+        for run in alike:
+            own = [(key, settings[run].get(key, "-")) for key in sorted(keys)]
+            found[run] = ", ".join([name, *(f"{key}={value}" for key, value in own if value != usual[key])])
     return found
 
 

@@ -67,3 +67,18 @@ def test_settings_that_look_like_markup_stay_text(make: Any, tmp_path: Path) -> 
         journal(path.parent / "metrics.jsonl", 10.0, 20.0)
     picture = str(curve_sections(details_of(tmp_path))[-1].picture)
     assert "window.hit" in picture and "<script" not in picture and picture.count("</svg>") == 1
+
+
+def test_a_kind_tells_what_most_runs_have_otherwise(make: Any, tmp_path: Path) -> None:
+    long, slow = {"finetune.length": {"steps": 720}}, {"finetune.optim.lr": 0.1}
+    for seed in range(2):
+        make.save(tmp_path, *(make.runs(seed=seed, levels=levels) for levels in (1, 2, 3)))
+        make.save(tmp_path, *(make.runs(seed=seed, levels=3, config=config) for config in (long, long | slow)))
+    runs = details_of(tmp_path).runs
+    names = kinds({key: run.record for key, run in runs.items() if run.record["phase"] == "finetune"})
+    words = "resnet50, levels 3, pretrained"
+    assert {name for name in names.values() if name.startswith(words)} == {
+        words,
+        f"{words}, 720 steps",
+        f"{words}, 720 steps, finetune.optim.lr=0.1",
+    }
