@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,12 +12,13 @@ from results.arm import EXTRA_AXES, Arm
 from results.cells import accuracy, counts_text, labels, make_table, origin, sampling, texts
 from results.commands import network, plain_init, sweep
 from results.compare import signed
-from results.grouping import NOTE_COLUMN, groups_of, natural, note, shown_axes
+from results.grouping import NOTE_COLUMN, groups_of, natural, shown_axes
 from results.pairing import pairs_of
 from results.predictions import right_answers
 from results.settings import Block, Label, Varying, blocks_of
 from results.stats import bootstrap_difference, difference
 from results.table import Cell, Column, Comparison, Estimate, Row, Table, missing, not_applicable
+from results.told import Told
 
 COMMON = ("benchmark", "profile", "backbone")
 """What every row says of its block, besides what its note says."""
@@ -33,14 +34,14 @@ def ablation_table(axis: Axis, arms: Sequence[Arm], varying: Varying, answers: A
     labelled = [(label, arm) for arm in arms if (label := axis.label(arm.first)) is not None]
     found = [_with_partners(axis, block) for block in blocks_of(labelled, varying, axis.owned)]
     blocks, fullest = _shown(axis, [block for block in found if block.arms])
-    # a row without a partner stands in one block alone, where its partner is named
-    blocks = [block if number in fullest else _pairs_alone(axis, block) for number, block in enumerate(blocks)]
+    blocks = _once(axis, blocks, fullest)
     shown = [arm for block in blocks for _, arm in block.arms]
     common = [name for name in COMMON if axis.columns != (name,)]
     fixed = [] if "levels" in axis.columns else ["levels"]
     fixed += [name for name in shown_axes(shown) if EXTRA_AXES[name] not in axis.columns]
     groups = groups_of(shown, "top1")
-    notes = [[_note(axis, block, label, arm) for label, arm in block.arms] for block in blocks]
+    told = Told(shown, axis.says, axis.label)
+    notes = [[told.note(arm) for _, arm in block.arms] for block in blocks]
     noted = any(map(any, notes))
     rows: list[Row] = []
     for number, block in enumerate(blocks):
@@ -70,9 +71,9 @@ def ablation_table(axis: Axis, arms: Sequence[Arm], varying: Varying, answers: A
     ]  # fmt: skip
     sweeps = list(dict.fromkeys([axis.experiment, *(name for _, words in axis.expected if (name := _named(words)))]))
     if len(sweeps) == 1:
-        return make_table(axis.name, axis.title, caption, columns, rows, shown, experiment=axis.experiment)
+        return make_table(axis.name, axis.title, caption, columns, rows, shown, told=told, experiment=axis.experiment)
     filled = f"Filled by the sweeps: {'; '.join(sweep(name, None) for name in sweeps)}"
-    return make_table(axis.name, axis.title, caption, columns, rows, shown, footnotes=[filled])
+    return make_table(axis.name, axis.title, caption, columns, rows, shown, told=told, footnotes=[filled])
 
 
 def _paired(axis: Axis, block: Block) -> set[Label]:
@@ -90,9 +91,17 @@ def _with_partners(axis: Axis, block: Block) -> Block:
     return replace(block, arms=tuple(arm for arm in block.arms if arm[0] in kept))
 
 
-def _pairs_alone(axis: Axis, block: Block) -> Block:
-    paired = _paired(axis, block)
-    return replace(block, arms=tuple(arm for arm in block.arms if arm[0] in paired)) if paired else block
+def _once(axis: Axis, blocks: Sequence[Block], fullest: Collection[int]) -> list[Block]:
+    """A row without a partner, where rows have their own, stands in a fullest block alone, if it does in one."""
+    if axis.beside is None:
+        return list(blocks)
+    there = {id(arm) for number in fullest for _, arm in blocks[number].arms}
+    kept = []
+    for number, block in enumerate(blocks):
+        paired = _paired(axis, block)
+        arms = tuple(item for item in block.arms if number in fullest or item[0] in paired or id(item[1]) not in there)
+        kept.append(replace(block, arms=arms))
+    return kept
 
 
 def _shown(axis: Axis, blocks: Sequence[Block]) -> tuple[list[Block], set[int]]:
@@ -185,14 +194,6 @@ def _rows(
 
 def _sample(block: Block) -> Arm:
     return max((arm for _, arm in block.arms), key=lambda arm: int(arm["levels"]))
-
-
-def _note(axis: Axis, block: Block, label: Label, arm: Arm) -> str:
-    """What sets the arm apart, without what its label says where no other arm has that."""
-    if [other for other, _ in block.arms].count(label) > 1:
-        return arm.note
-    heads = tuple(f"{name}." for name in axis.owned)
-    return note(pair for pair in arm.told if not f"{pair[0].partition('.')[2]}.".startswith(heads))
 
 
 def _place_of(axis: Axis, label: Label, order: Sequence[Label]) -> tuple[Any, ...]:

@@ -29,6 +29,8 @@ class Axis:
     """Settings that the axis varies, without their phase."""
     experiment: str
     expected: tuple[tuple[Label, str], ...]
+    says: tuple[str, ...]
+    """The settings, without their phase, whose values the labels tell."""
     profile: str = ""
     """The only profile for which rows are expected, where their labels depend on it."""
     beside: Callable[[Label], Label] | None = None
@@ -135,6 +137,7 @@ DEPTH = Axis(
             for pretraining, init in (("none", "scratch"), ("progressive", "run"))
         ),
     ),
+    says=("curriculum.name",),
 )
 EQUAL_LABELS = Axis(
     "equal_labels",
@@ -147,6 +150,7 @@ EQUAL_LABELS = Axis(
     DEPTH.expected[1:],
     beside=lambda label: (label[0], "none"),
     difference="to the same levels without pretraining, after as many steps with labels",
+    says=("curriculum.name",),
 )
 EQUAL_STEPS = Axis(
     "equal_steps",
@@ -168,6 +172,7 @@ EQUAL_STEPS = Axis(
     profile="full",
     beside=lambda label: (label[0], "none", label[3], label[3]),
     difference="to the same levels without pretraining, after as many steps in all",
+    says=("curriculum.name", "length.steps"),
 )
 OBJECTIVES = Axis(
     "pretraining_objectives",
@@ -185,6 +190,7 @@ OBJECTIVES = Axis(
         (("contrast", "joint"), "init=run objective=contrastive"),
         (("both", "joint"), "experiment=curriculum pretrain.curriculum.name=joint"),
     ),
+    says=("curriculum.name", "curriculum.freeze_lower"),
 )
 CURRICULUM = Axis(
     "curriculum",
@@ -199,6 +205,7 @@ CURRICULUM = Axis(
         (("progressive", "trained"), "pretrain.curriculum.name=progressive"),
         (("progressive", "frozen"), "pretrain.curriculum.name=progressive pretrain.curriculum.freeze_lower=true"),
     ),
+    says=("curriculum.name", "curriculum.freeze_lower"),
 )
 PRIME = Axis(
     "prime_motion",
@@ -213,6 +220,7 @@ PRIME = Axis(
         *((("cost_volume", str(d)), f"motion.prime=cost_volume motion.max_displacement={d}") for d in (1, 3, 5)),
         (("both", "3"), "motion.prime=both motion.max_displacement=3"),
     ),
+    says=("model.motion.max_displacement",),
 )
 NEGATIVES = Axis(
     "negatives",
@@ -226,6 +234,7 @@ NEGATIVES = Axis(
         ((" + ".join(names),), f"'objective.contrast.negatives=[{','.join(names)}]'")
         for names in (("space", "time", "clip"), ("space", "time"), ("time", "clip"), ("space", "clip"), ("clip",))
     ),
+    says=("objective.contrast.negatives",),
 )
 TEMPORAL = Axis(
     "temporal_modelling",
@@ -244,6 +253,7 @@ TEMPORAL = Axis(
         )
         for temporal in ("none", "shift")
     ),
+    says=("curriculum.name",),
 )
 AUXILIARY = Axis(
     "auxiliary_losses",
@@ -251,9 +261,10 @@ AUXILIARY = Axis(
     "Rows differ in the weight of the self-supervised losses during fine-tuning.",
     ("auxiliary weight",),
     _auxiliary,
-    ("auxiliary_weight", "objective"),
+    ("auxiliary_weight",),
     "auxiliary",
     tuple(((weight,), f"finetune.auxiliary_weight={weight}") for weight in ("0", "0.1", "0.3")),
+    says=("auxiliary_weight",),
 )
 FUSION = Axis(
     "fusion_init",
@@ -269,6 +280,7 @@ FUSION = Axis(
         for fusion in ("zero", "random")
         for pretraining, init in (("none", "scratch"), ("progressive", "run"))
     ),
+    says=("curriculum.name",),
 )
 CONTROLS = Axis(
     "controls",
@@ -289,6 +301,7 @@ CONTROLS = Axis(
         (("3", "none", "video", "progressive", "720"), "levels=3 init=run"),
     ),
     profile="full",
+    says=("curriculum.name",),
 )
 AXES = (
     DEPTH,

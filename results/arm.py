@@ -49,13 +49,8 @@ class Arm:
     """(column, value) of all that varies in the table besides the axes."""
     records: tuple[Run, ...]
     """The rows of its runs in the frame, in the order of their ids."""
-    told: tuple[tuple[str, str], ...] = ()
-    """What of it is told beside the axes, ready to be read: what makes results incomparable, and settings that are not
-    the usual ones among comparable arms."""
-    usual: tuple[tuple[str, str], ...] = ()
-    """Of these settings, the usual values."""
-    note: str = ""
-    """`told` in words."""
+    prefix: str = ""
+    """What a row of it says first, before all that sets it apart from others."""
 
     def __getitem__(self, axis: str) -> Any:
         return self._values[axis]
@@ -73,7 +68,7 @@ class Arm:
     def setting(self) -> tuple[Any, ...]:
         """What two arms must have in common to stand in one row of a table with the backbones side by side."""
         axes = tuple((name, value) for name, value in self.axes if name not in ("levels", "pretraining", "backbone"))
-        return (*axes, *self.block, *self.told)
+        return (*axes, *self.apart)
 
     @property
     def block(self) -> tuple[str, ...]:

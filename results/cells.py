@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 from results.arm import IDENTITY, Arm, is_gap
-from results.grouping import NOTE_COLUMN, note
 from results.stats import clopper_pearson, successes
 from results.table import MISSING, Cell, Column, Estimate, Interval, Row, Table, label, missing
+from results.told import Told
 
 COVERAGE = 0.97
 """Share of the listed test videos that a frozen network must be measured on: that of the suite's own protocols."""
@@ -85,11 +85,13 @@ def make_table(
     rows: Sequence[Row],
     arms: Sequence[Arm],
     rivals: Sequence[str] | None = None,
+    told: Told | None = None,
     **rest: Any,
 ) -> Table:
     """A table of `arms`: joins the caption's sentences, adds the footnotes on the runs and their names.
 
     rivals: of each row, by what the best is sought, where rows of a block measure different things (None = the block).
+    told: what the rows say in the column of notes, where there is one.
 
     Columns are fewer or more where rows differ in more: every row must have as many cells as there are columns.
     Raises ValueError if one has not.
@@ -98,7 +100,7 @@ def make_table(
         if len(row.cells) != len(columns):
             raise ValueError(f"table {name}: a row of {len(row.cells)} cells under {len(columns)} columns")
     names = sorted({(run["run_id"], f"{run['slug']}-{run['run_id'][:12]}") for arm in arms for run in arm.records})
-    notes = _apart(arms) if any(column.name == NOTE_COLUMN for column in columns) else []
+    notes = [] if told is None else told.footnotes
     notes += footnotes(arms, rows) + list(rest.pop("footnotes", ()))
     text = " ".join(filter(None, caption))
     marked = tuple(with_best(columns, rows, rivals))
@@ -240,20 +242,6 @@ def footnotes(arms: Sequence[Arm], rows: Sequence[Row]) -> list[str]:
     if gaps:
         notes.append(f"{gaps} cell{'s say' if gaps > 1 else ' says'} `{MISSING}`: no finished run gave the figure.")
     return notes
-
-
-def _apart(arms: Sequence[Arm]) -> list[str]:
-    """On the column that says what sets rows apart: what the rows have of which it says nothing."""
-    usual: dict[str, set[str]] = {}
-    for arm in arms:
-        for name, value in arm.usual:
-            usual.setdefault(name, set()).add(value)
-    said = note((name, " or ".join(sorted(values))) for name, values in sorted(usual.items()))
-    told = f"Rows that differ in what the column `{NOTE_COLUMN}` names are never averaged."
-    return [
-        *([told] if any(arm.note for arm in arms) else []),
-        *([f"Where it says nothing of it: {said}."] if said else []),
-    ]
 
 
 def _notes_on_run(run: Mapping[str, Any]) -> list[str]:

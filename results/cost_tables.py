@@ -16,7 +16,8 @@ from results.grouping import NOTE_COLUMN, natural, shown_axes
 from results.predictions import right_answers
 from results.runs import Runs
 from results.settings import Block, Label, Varying, blocks_of
-from results.table import Cell, Column, Row, Table, missing, not_applicable
+from results.table import NOT_APPLICABLE, Cell, Column, Row, Table, missing, not_applicable
+from results.told import Told
 
 PHASES = ("pretrain", "finetune", "probe", "retrieval", "test")
 OWNED = ("model.backbone.name", "model.levels", "curriculum.steps_per_level")
@@ -30,13 +31,14 @@ def backbones_table(arms: Sequence[Arm], varying: Varying, answers: Answers = ri
     """
     methods = [arm for arm in arms if not is_control(arm.first)]
     labelled = [((arm["backbone"], str(arm["levels"]), arm["pretraining"]), arm) for arm in methods]
-    blocks = _fullest([block for block in blocks_of(labelled, varying, OWNED) if len(block.arms) > 1])
+    found = [block for block in blocks_of(labelled, varying, OWNED) if len({label for label, _ in block.arms}) > 1]
+    blocks = _fullest(found, Told(methods))
     shown = [arm for block in blocks for _, arm in block.arms]
-    extra, noted = shown_axes(shown), any(arm.note for arm in shown)
+    extra, told = shown_axes(shown), Told(shown)
     # a control of other settings is compared where a plain backbone has them; the experiment does not fill it
-    plain = {(block.identity, arm["backbone"]) for block in blocks for _, arm in block.arms if arm["levels"] == 0}
+    plain = {(block.identity, arm["backbone"]) for block in found for _, arm in block.arms if arm["levels"] == 0}
     rows = [
-        row for index, block in enumerate(blocks) for row in _backbone_rows(block, index, extra, noted, answers, plain)
+        row for index, block in enumerate(blocks) for row in _backbone_rows(block, index, extra, told, answers, plain)
     ]
     columns = labels(
         ["benchmark", "profile", "backbone", "levels", "pretraining", *(EXTRA_AXES[name] for name in extra)]
@@ -44,7 +46,7 @@ def backbones_table(arms: Sequence[Arm], varying: Varying, answers: Answers = ri
     columns += [Column("parameters (M)", unit="M"), Column("more parameters (%)", unit="%")]
     columns += [Column("GMACs", unit="GMACs"), Column("more GMACs (%)", unit="%")]
     columns += [Column("top-1", unit="%", better="higher"), Column("difference", unit="points")]
-    columns += labels([NOTE_COLUMN] if noted else [])
+    columns += labels([NOTE_COLUMN] if told else [])
     caption = [
         "Parameters of the network that is tested, and multiply-adds of one clip (view), with what motion adds to the "
         "plain backbone of the row's block: one figure where all seeds agree. Difference of top-1 to that backbone, "
@@ -53,31 +55,35 @@ def backbones_table(arms: Sequence[Arm], varying: Varying, answers: Answers = ri
         sampling(shown, "metric.top1", "the test videos"),
         origin(shown),
     ]
-    return make_table("backbones", "Backbones, plain and with motion", caption, columns, rows, shown,
+    return make_table("backbones", "Backbones, plain and with motion", caption, columns, rows, shown, told=told,
                       experiment="backbones")  # fmt: skip
 
 
-def _fullest(blocks: Sequence[Block]) -> list[Block]:
-    """Each backbone in one block alone of those that are comparable: where it has most rows, and the most usual ones.
-    What an ablation changes about them is told in its own table."""
-    best: dict[tuple[str, str], tuple[int, int, int]] = {}
-    for place, block in enumerate(blocks):
-        for name in {arm["backbone"] for _, arm in block.arms}:
-            arms = [arm for _, arm in block.arms if arm["backbone"] == name]
-            fullness = len(arms), -sum(len(arm.usual) for arm in arms), -place
-            best[block.identity, name] = max(fullness, best.get((block.identity, name), fullness))
-    found = []
-    for place, block in enumerate(blocks):
-        kept = tuple(item for item in block.arms if best[block.identity, item[1]["backbone"]][2] == -place)
-        found += [replace(block, arms=kept)] if kept else []
-    return found
+def _fullest(blocks: Sequence[Block], told: Told) -> list[Block]:
+    """Without blocks that show of one network no more than another one does: what ablations change about the training
+    costs nothing here, and is told in their own tables. The usual ones are kept."""
+
+    def unusual(block: Block) -> int:
+        return sum(len(told.unusual(arm)) for _, arm in block.arms)
+
+    shown: dict[tuple[object, ...], list[set[Label]]] = {}
+    kept = []
+    for block in sorted(blocks, key=lambda block: (-len(block.arms), unusual(block))):
+        axes = frozenset(
+            (name, arm[name]) for _, arm in block.arms for name in EXTRA_AXES if arm[name] != NOT_APPLICABLE
+        )
+        names = {label for label, _ in block.arms}
+        if not any(names <= other for other in shown.get((block.identity, axes), [])):
+            kept.append(block)
+            shown.setdefault((block.identity, axes), []).append(names)
+    return [block for block in blocks if any(block is one for one in kept)]
 
 
 def _backbone_rows(
     block: Block,
     index: int,
     extra: Sequence[str],
-    noted: bool,
+    told: Told,
     answers: Answers,
     measured: Collection[tuple[str, str]],
 ) -> list[Row]:
@@ -101,7 +107,7 @@ def _backbone_rows(
         cells += [accuracy(arm, "metric.top1", "videos")]
         cells += [lacking if base is None else difference_cell(arm, base, answers)]
         name = f"{index + 1}: {block.identity}".strip()
-        rows.append(Row((*cells, *texts([arm.note] if noted else [])), name))
+        rows.append(Row((*cells, *texts([told.note(arm)] if told else [])), name))
     return rows
 
 
@@ -119,7 +125,7 @@ def cost_table(source: pd.DataFrame | Runs) -> Table:
     """Clips a second, peak memory and time of every phase, those of each kind of processor in a row of their own."""
     found = [arm for phase in PHASES for arm in Runs.of(source).arms(phase)]
     arms = [part for arm in found for part in _by_machine(arm)]
-    extra, noted = shown_axes(arms), any(arm.note for arm in arms)
+    extra, told = shown_axes(arms), Told(arms)
     rows, rivals = [], []
     for arm in arms:
         names = [arm.first["phase"], arm["backbone"], arm["levels"], arm["pretraining"], *(arm[axis] for axis in extra)]
@@ -127,19 +133,19 @@ def cost_table(source: pd.DataFrame | Runs) -> Table:
         cells = [*texts([*names, machine]), number(arm, "cost.clips_per_second", 1)]
         cells += [number(arm, "cost.peak_memory_mb", 0), number(arm, "cost.seconds", 0)]
         rows.append(
-            Row((*cells, *texts([arm.note] if noted else [])), f"{arm.first['phase']} {arm.apart_text}".strip())
+            Row((*cells, *texts([told.note(arm)] if told else [])), f"{arm.first['phase']} {arm.apart_text}".strip())
         )
         rivals.append(f"{rows[-1].block} {machine}")
     columns = labels(["phase", "backbone", "levels", "pretraining", *(EXTRA_AXES[axis] for axis in extra), "device"])
     columns += [Column("clips/s", unit="clips/s", better="higher"), Column("memory (MB)", unit="MB", better="lower")]
-    columns += [Column("time (s)", unit="s", better="lower")] + labels([NOTE_COLUMN] if noted else [])
+    columns += [Column("time (s)", unit="s", better="lower")] + labels([NOTE_COLUMN] if told else [])
     caption = [
         "Throughput of the phase's own work, peak memory of the process, and seconds from start to end. "
         "Runs on other processors are never averaged; what ran beside them is not recorded.",
         sampling(arms, "cost.seconds", None),
         origin(arms),
     ]
-    return make_table("cost", "What it costs", caption, columns, rows, arms, rivals)
+    return make_table("cost", "What it costs", caption, columns, rows, arms, rivals, told)
 
 
 def _by_machine(arm: Arm) -> list[Arm]:

@@ -14,6 +14,7 @@ from results.cells import accuracy, chance_text, labels, make_table, origin, sam
 from results.grouping import NOTE_COLUMN, block_of, groups_of, natural, of_several_codes, shown_axes
 from results.runs import Runs
 from results.table import NOT_APPLICABLE, Cell, Column, Row, Table, label, missing, not_applicable
+from results.told import Told
 
 KS = (1, 5, 10, 20)
 OWN = ("features", "pooling")
@@ -26,7 +27,7 @@ def self_supervised_evaluation(source: pd.DataFrame | Runs) -> Table:
     """A row for each (levels, pretraining, features): linear probe top-1 and R@1, 5, 10, 20, beside their chance."""
     pairs = _pairs(source)
     arms = _members(pairs)
-    extra, noted, several = _extra(arms), any(arm.note for arm in arms), of_several_codes(arms)
+    extra, told, several = _extra(arms), Told(arms), of_several_codes(arms)
     rows: list[Row] = []
     last = [NOT_APPLICABLE] * (1 + len(KS))
     for probe, retrieval, gap in pairs:
@@ -35,14 +36,14 @@ def self_supervised_evaluation(source: pd.DataFrame | Runs) -> Table:
         chance += last[1:] if retrieval is None else [chance_text([retrieval], f"metric.chance_r{k}") for k in KS]
         if chance != last:
             blank = [""] * (len(("levels", "pretraining", *OWN)) + len(extra))
-            rows.append(Row(tuple(texts(["chance", *blank, *chance, "", "", *([""] if noted else [])])), kind="chance"))
+            rows.append(Row(tuple(texts(["chance", *blank, *chance, "", "", *([""] if told else [])])), kind="chance"))
             last = chance
         cells = _names(found[0], extra)
         cells += [gap if probe is None else accuracy(probe, "metric.top1", "videos")]
         cells += [gap if retrieval is None else accuracy(retrieval, f"metric.r{k}", "videos") for k in KS]
         cells += texts(found[0].values("trained"))
         cells += [label(" / ".join(f"{int(count):,}" for count in found[0].values("cost.trained_parameters")))]
-        rows.append(Row((*cells, *texts([_note(found)] if noted else [])), block_of(found[0], several)))
+        rows.append(Row((*cells, *texts([_note(found, told)] if told else [])), block_of(found[0], several)))
     caption = [
         "Features of a frozen network. Linear probe: top-1 in per cent of the test videos, of a linear classifier "
         "trained on the features of the training videos. R@k: per cent of the test videos with a training video of "
@@ -54,9 +55,9 @@ def self_supervised_evaluation(source: pd.DataFrame | Runs) -> Table:
     ]
     columns = labels(["backbone", "levels", "pretraining", *(EXTRA_AXES[axis] for axis in (*extra, *OWN))])
     columns += [Column(name, unit="%", better="higher") for name in ("linear probe", *(f"R@{k}" for k in KS))]
-    columns += labels(["trained", "parameters", *([NOTE_COLUMN] if noted else [])])
+    columns += labels(["trained", "parameters", *([NOTE_COLUMN] if told else [])])
     title = "Self-supervised features: linear probe and retrieval"
-    return make_table("self_supervised_evaluation", title, caption, columns, rows, arms, experiment="frozen")
+    return make_table("self_supervised_evaluation", title, caption, columns, rows, arms, told=told, experiment="frozen")
 
 
 def self_supervised_by_tier(source: pd.DataFrame | Runs) -> Table:
@@ -65,7 +66,7 @@ def self_supervised_by_tier(source: pd.DataFrame | Runs) -> Table:
     arms = _members(pairs)
     named = dict.fromkeys([*groups_of(arms, "top1"), *groups_of(arms, "r1")])
     groups, extra = list(named), _extra(arms)
-    noted = any(arm.note for arm in arms)
+    told = Told(arms)
     rows: list[Row] = []
     last = ""
     probes, retrievals = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
@@ -76,11 +77,11 @@ def self_supervised_by_tier(source: pd.DataFrame | Runs) -> Table:
         if figure != last:
             chance = [f"group_chance.{name}" if probe else f"group.{name}.chance_r1" for name in groups]
             chances = [chance_text([arm], column) for column in chance]
-            line = [figure, "chance", *[""] * (len(names) - 1), *chances, *([""] if noted else [])]
+            line = [figure, "chance", *[""] * (len(names) - 1), *chances, *([""] if told else [])]
             rows.append(Row(tuple(texts(line)), kind="chance"))
             last = figure
         cells = [accuracy(arm, f"group.{name}.{metric}", f"group.{name}.counted") for name in groups]
-        note = texts([arm.note] if noted else [])
+        note = texts([told.note(arm)] if told else [])
         rows.append(Row((label(figure), *names, *cells, *note), f"{figure} {arm.apart_text}".strip()))
     caption = [
         "Features of a frozen network, in per cent of the test videos of each tier.",
@@ -90,9 +91,9 @@ def self_supervised_by_tier(source: pd.DataFrame | Runs) -> Table:
     axes = [EXTRA_AXES[axis] for axis in (*extra, *OWN)]
     columns = labels(["figure", "backbone", "levels", "pretraining", *axes])
     columns += [Column(name, unit="%", better="higher") for name in groups]
-    columns += labels([NOTE_COLUMN] if noted else [])
+    columns += labels([NOTE_COLUMN] if told else [])
     title = "Self-supervised features, tier by tier"
-    return make_table("self_supervised_by_tier", title, caption, columns, rows, arms, experiment="frozen")
+    return make_table("self_supervised_by_tier", title, caption, columns, rows, arms, told=told, experiment="frozen")
 
 
 def _members(pairs: Sequence[Pair]) -> list[Arm]:
@@ -107,8 +108,8 @@ def _names(arm: Arm, extra: Sequence[str]) -> list[Cell]:
     return [label(arm[axis]) for axis in ("backbone", "levels", "pretraining", *extra, *OWN)]
 
 
-def _note(arms: Sequence[Arm]) -> str:
-    return "; ".join(dict.fromkeys(arm.note for arm in arms if arm.note))
+def _note(arms: Sequence[Arm], told: Told) -> str:
+    return "; ".join(dict.fromkeys(filter(None, map(told.note, arms))))
 
 
 def _pairs(source: pd.DataFrame | Runs) -> list[Pair]:

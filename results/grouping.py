@@ -2,35 +2,24 @@
 
 Runs of one table are told apart by *axes* (what the table compares: backbone, levels, pretraining, ...), by what makes
 results incomparable (:data:`results.arm.IDENTITY`), and by every other configuration value that differs between runs
-that would otherwise share a cell. A row tells the second, and of all other settings those that are not the usual ones,
-so that the rows of a study with a dozen ablations can still be read.
+that would otherwise share a cell. What a row says of the last two: :mod:`results.told`.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from results.arm import AXES, EXTRA_AXES, IDENTITY, Arm, Run, is_gap, value_text
+from results.arm import AXES, EXTRA_AXES, IDENTITY, Arm, Run, value_text
 from results.flatten import CONFIG_PREFIXES
-from results.settings import is_setting
-from results.table import NOT_APPLICABLE
 
 TIERS = ("direction", "change", "order", "relation")
 """synthmotion's groups, in their order of difficulty."""
 NOTE_COLUMN = "kept apart by"
 SPLIT = "test.benchmark.split"
 """The column that says which part of a benchmark a run was tested on."""
-AXIS_KEYS = (
-    *("model.backbone.name", "model.levels", "curriculum.steps_per_level", "model.temporal.mode", "model.motion.input"),
-    *("model.motion.prime", "model.motion.pairing", "model.fusion.init", "features.source", "features.pool", "init"),
-)
-"""Settings that follow from axes."""
 _PRETRAINING_ORDER = ("none", "joint", "progressive")
-_HASHES = ("manifest_test", "manifest_train", "pretrain_manifest", "fingerprints")
 
 
 def arms_of(runs: Iterable[Run]) -> list[Arm]:
@@ -44,62 +33,17 @@ def arms_of(runs: Iterable[Run]) -> list[Arm]:
     identity = [name for name in IDENTITY if len({value_text(run.get(name)) for run in rows}) > 1]
     # several manifests, protocols or profiles bring their own configuration values: compare only inside a cell
     config = sorted(name for name in set[str]().union(*rows) if name.startswith(CONFIG_PREFIXES))
-    varying = sorted({name for cell in _split(rows, [*AXES, *IDENTITY]) for name in _differing(cell, config)})
-    common = set.intersection(*({*text.split(", ")} for text in {value_text(run["protocol"]) for run in rows}))
+    varying = sorted({name for cell in _split(rows, [*AXES, *IDENTITY]) for name in differing(cell, config)})
     arms = []
     for members in _split(rows, [*AXES, *IDENTITY, *varying]):
         first = members[0]
         axes = tuple((name, first.get(name)) for name in AXES)
         apart = tuple((name, value_text(first.get(name))) for name in (*identity, *varying))
         arms.append(Arm(axes, apart, tuple(members)))
-    return sorted(_told(arms, varying, common), key=_order)
+    return sorted(arms, key=_order)
 
 
-def _told(arms: Sequence[Arm], varying: Sequence[str], common: Collection[str]) -> Iterator[Arm]:
-    """The arms with what is told of them."""
-    blocks: dict[tuple[str, ...], list[Arm]] = {}
-    for arm in arms:
-        blocks.setdefault(arm.block, []).append(arm)
-    for members in blocks.values():
-        firsts = [arm.first for arm in members]
-        settings = sorted(name for name in set[str]().union(*firsts) if is_setting(name) and not _of_an_axis(name))
-        names = sorted({*varying, *_differing(firsts, settings)})
-        values = [_values(first, names) for first in firsts]
-        usual = {name: most(found[name] for found in values if name in found) for name in names}
-        looks: dict[tuple[object, ...], list[Arm]] = {}
-        for arm, found in zip(members, values, strict=True):
-            identity = tuple((name, _shown(name, value, common)) for name, value in arm.apart if name in IDENTITY)
-            unusual = tuple(pair for pair in found.items() if pair[1] != usual[pair[0]])
-            instead = tuple((name, usual[name]) for name, _ in unusual if usual[name])
-            arm = replace(arm, told=identity + unusual, usual=instead)
-            looks.setdefault((arm.axes, arm.told), []).append(arm)
-        for alike in looks.values():
-            for arm in alike:
-                if len(alike) > 1:  # one has a phase that the other has not, and everything is usual in it
-                    told = tuple((name, _shown(name, value, common)) for name, value in arm.apart)
-                    arm = replace(arm, told=told, usual=())
-                yield replace(arm, note=note(arm.told))
-
-
-def _values(run: Run, names: Sequence[str]) -> dict[str, str]:
-    """Of the settings of phases that the run or what it was made from has."""
-    has = {prefix: not is_gap(run.get(f"{prefix}benchmark.name")) for prefix in CONFIG_PREFIXES}
-    known = [name for name in names if has.get(f"{name.partition('.')[0]}.")]
-    return {name: value_text(run.get(name)) or NOT_APPLICABLE for name in known}
-
-
-def most(values: Iterable[str]) -> str:
-    """The value of most; '' = of two values neither is more usual."""
-    counts = Counter(values).most_common(2)
-    return "" if not counts or [count for _, count in counts] == [counts[0][1]] * 2 else counts[0][0]
-
-
-def _of_an_axis(name: str) -> bool:
-    key = name.partition(".")[2]
-    return any(f"{key}.".startswith(f"{owned}.") for owned in AXIS_KEYS)
-
-
-def _differing(cell: Sequence[Run], config: Sequence[str]) -> set[str]:
+def differing(cell: Sequence[Run], config: Sequence[str]) -> set[str]:
     """Those of `config` in which the runs of a cell are not all the same; a gap is a value."""
     found: set[str] = set()
     first = list(map(cell[0].get, config))
@@ -112,7 +56,7 @@ def _differing(cell: Sequence[Run], config: Sequence[str]) -> set[str]:
 
 
 def _order(arm: Arm) -> tuple[Any, ...]:
-    return (arm.block, *axes_order(dict(arm.axes)), len(arm.told), arm.apart)
+    return (arm.block, *axes_order(dict(arm.axes)), arm.apart)
 
 
 def families_of(runs: Sequence[Run]) -> list[dict[str, Arm]]:
@@ -195,35 +139,6 @@ def natural(name: str) -> tuple[tuple[str, int], ...]:
 def shown_axes(arms: Sequence[Arm]) -> list[str]:
     """Those of :data:`EXTRA_AXES` in which the arms differ (a plain backbone's '-' is no difference)."""
     return [name for name in EXTRA_AXES if len({value_text(arm[name]) for arm in arms} - {"-"}) > 1]
-
-
-def note(told: Iterable[tuple[str, str]]) -> str:
-    """Pairs of :attr:`results.arm.Arm.told` in words, one entry where all phases agree on a value."""
-    shared: dict[tuple[str, str], list[str]] = {}
-    for name, value in told:
-        if name in IDENTITY:
-            shared[(IDENTITY[name], value)] = []
-        elif value:
-            phase, _, key = name.partition(".")
-            shared.setdefault((key, value), []).append(phase)
-    keys = [key for (key, _), phases in shared.items() if phases]
-    parts = []
-    for (key, value), phases in shared.items():
-        if not phases:
-            parts.append(f"{key} {value}")
-        else:
-            where = f"{'/'.join(phases)}." if keys.count(key) > 1 or len(phases) == 1 else ""
-            parts.append(f"{where}{key}={value}")
-    return "; ".join(parts)
-
-
-def _shown(name: str, value: str, common: Collection[str]) -> str:
-    """Hashes shortened, and of a protocol only the parts that are not in `common`."""
-    if name in _HASHES:
-        return "+".join(part[:8] for part in value.split("+")) or "the same as for training"
-    if name == "protocol":
-        return ", ".join(part for part in value.split(", ") if part not in common) or "without more"
-    return value
 
 
 def _split(rows: Sequence[Run], names: Sequence[str]) -> list[list[Run]]:

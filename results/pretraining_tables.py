@@ -11,6 +11,7 @@ from results.cells import labels, make_table, number, origin, sampling, texts
 from results.grouping import NOTE_COLUMN, groups_of, shown_axes
 from results.runs import Runs
 from results.table import Cell, Column, Row, Table, missing, not_applicable
+from results.told import Told
 
 FIRST_LEVEL = (
     ("reconstruction ratio", "reconstruction_ratio", 3, 1.0),
@@ -73,18 +74,18 @@ def pretraining_by_group(source: pd.DataFrame | Runs) -> Table:
 
 def _table(source: pd.DataFrame | Runs, name: str, title: str, group: str, groups: Sequence[tuple[str, str]]) -> Table:
     arms = Runs.of(source).arms("pretrain") if groups else []
-    extra, noted = shown_axes(arms), any(arm.note for arm in arms)
+    extra, told = shown_axes(arms), Told(arms)
     rows, rivals = [], []
     for arm in arms:
         for level in range(1, arm["levels"] + 1):
             for shown, prefix in groups:
                 names = [arm["backbone"], arm["levels"], arm["pretraining"], *(arm[axis] for axis in extra), level]
                 cells = [*texts([*names, *([shown] if group else [])]), *_figures(arm, level, prefix)]
-                rows.append(Row((*cells, *texts([arm.note] if noted else [])), arm.apart_text))
+                rows.append(Row((*cells, *texts([told.note(arm)] if told else [])), arm.apart_text))
                 # another level predicts another one, another tier has other videos: neither is better
                 rivals.append(f"{arm.apart_text} level {level} {shown}")
     names = ["backbone", "levels", "curriculum", *(EXTRA_AXES[axis] for axis in extra), "level"]
-    columns = [*labels([*names, *([group] if group else [])]), *COLUMNS, *labels([NOTE_COLUMN] if noted else [])]
+    columns = [*labels([*names, *([group] if group else [])]), *COLUMNS, *labels([NOTE_COLUMN] if told else [])]
     caption = [
         "Reconstruction ratio: photometric error of the warped previous frame over that of zero motion; below 1 means "
         "that motion was learned. Top-1 over time: naming the right time among the other times of the same clip and "
@@ -94,7 +95,7 @@ def _table(source: pd.DataFrame | Runs, name: str, title: str, group: str, group
         sampling(arms, "cost.seconds", None),
         origin(arms),
     ]
-    return make_table(name, title, caption, columns, rows, arms, rivals, experiment="hierarchy")
+    return make_table(name, title, caption, columns, rows, arms, rivals, told, experiment="hierarchy")
 
 
 def _figures(arm: Arm, level: int, prefix: str) -> list[Cell]:

@@ -25,6 +25,7 @@ from results.table import (
     missing,
     not_applicable,
 )
+from results.told import Told
 
 METRICS = {"top1": "metric.top1", "top5": "metric.top5", **{f"r{k}": f"metric.r{k}" for k in (1, 5, 10, 20, 50)}}
 PHASES = {"supervised": "test", "finetune": "test", "linear": "probe", "retrieval": "retrieval"}
@@ -41,10 +42,13 @@ SHOWN = ("method", "setting", "backbone", "frames", "pretrain", "protocol", "GFL
 
 def paper_table(arms: Sequence[Arm], references: References, thresholds: Thresholds) -> Table:
     """Every cell of the paper that our runs could be compared with, ours beside it, and the verdict."""
-    rows, used = [], []
-    for cell in references.paper:
-        found = [arm for arm in arms if _is(arm, cell.ours) and _fits(arm, cell.ours)]
-        used += found
+    rows, matches = (
+        [],
+        [[arm for arm in arms if _is(arm, cell.ours) and _fits(arm, cell.ours)] for cell in references.paper],
+    )
+    used = [arm for found in matches for arm in found]
+    told = Told(used)
+    for cell, found in zip(references.paper, matches, strict=True):
         printed = cell.published()
         where = cell.source or NOT_APPLICABLE
         names = [TITLES.get(cell.benchmark, cell.benchmark), cell.setting]
@@ -56,8 +60,8 @@ def paper_table(arms: Sequence[Arm], references: References, thresholds: Thresho
             ours = accuracy(arm, column, "videos", asked)
             gaps = [] if arm is None else _gaps(arm, printed, thresholds)
             verdict = verdict_cell(judge(ours.estimate, printed, gaps, thresholds))
-            told = [] if arm is None else [*_told(arm, shown_axes(found)), arm.note]
-            note = label("; ".join(filter(None, told)))
+            said = [] if arm is None else [*_told(arm, shown_axes(found)), told.note(arm)]
+            note = label("; ".join(filter(None, said)))
             verdict = replace(verdict, runs=ours.runs, command=ours.command if verdict.kind == "missing" else "")
             cells = (*texts(names), published_cell(printed), label(where), ours, verdict, note)
             rows.append(Row(cells, _block(arm)))
@@ -68,8 +72,8 @@ def paper_table(arms: Sequence[Arm], references: References, thresholds: Thresho
         sampling(used, "metric.top1", "the test videos"),
     ]
     columns += labels([NOTE_COLUMN])
-    said = rule(thresholds)
-    return make_table("paper", "The paper's figures and ours", caption, columns, rows, used, rule=said)
+    title = "The paper's figures and ours"
+    return make_table("paper", title, caption, columns, rows, used, told=told, rule=rule(thresholds))
 
 
 def benchmark_table(benchmark: str, arms: Sequence[Arm], references: References, thresholds: Thresholds) -> Table:
@@ -102,12 +106,14 @@ def _others(
     ours = [arm for arm in ours if _worth_a_row(arm, setting or _setting(arm), printed)]
     rows = [(row.setting, -row.value, 1, row.key, _printed_row(row)) for row in printed]
     extra = [name for name in shown_axes(ours) if name not in ("weights", "temporal")]  # which every row says
+    told = Told(ours)
     for arm in ours:
         kind = setting or _setting(arm)
         column = METRICS["r1" if kind == "retrieval" else "top1"]
         cell = accuracy(arm, column, "videos", arm.command(column) if isinstance(arm, SplitMean) else "")
         rank = -cell.estimate.mean if cell.estimate is not None else 0.0
-        rows.append((kind, rank, 0, arm.first["run_id"], _our_row(arm, kind, cell, printed, thresholds, extra)))
+        own = _our_row(arm, kind, cell, printed, thresholds, extra, told.note(arm) or "our runs")
+        rows.append((kind, rank, 0, arm.first["run_id"], own))
     if not ours:
         wanted = {"benchmark": benchmark, "setting": setting or "finetune"}
         cells = texts(["HCML (ours)", setting or "finetune", "resnet50", *[NOT_APPLICABLE] * 5])
@@ -124,7 +130,10 @@ def _others(
     ]
     columns = [*labels(SHOWN), Column("top-1 or R@1", unit="%"), Column("verdict"), *labels(["source"])]
     shown = [row for *_, row in rows]
-    return make_table(name, title, caption, columns, shown, ours, rule=rule(thresholds) if ours else "")
+    # the notes stand where rows of others have their source
+    notes = [note for note in told.footnotes if NOTE_COLUMN not in note]
+    said = rule(thresholds) if ours else ""
+    return make_table(name, title, caption, columns, shown, ours, footnotes=notes, rule=said)
 
 
 def _printed_row(row: PublishedRow) -> Row:
@@ -141,8 +150,9 @@ def _our_row(
     printed: Sequence[PublishedRow],
     thresholds: Thresholds,
     extra: Sequence[str],
+    source: str,
 ) -> Row:
-    """extra: axes without a column in which rows of ours differ."""
+    """extra: axes without a column in which rows of ours differ. source: what takes the place of a printed one's."""
     run = arm.first
     method = f"HCML, levels={arm['levels']}, {arm['pretraining']} (ours)" if arm["levels"] else "plain (ours)"
     if arm["temporal"] != "none":
@@ -168,7 +178,7 @@ def _our_row(
     else:
         verdict = not_applicable()
     names = texts(NOT_APPLICABLE if value in (None, "") else value for value in stated)
-    return Row((*names, cell, verdict, label(arm.note or "our runs")), _block(arm))
+    return Row((*names, cell, verdict, label(source)), _block(arm))
 
 
 def _same(arm: Arm, kind: str, printed: Sequence[PublishedRow]) -> list[PublishedRow]:

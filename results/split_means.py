@@ -13,7 +13,6 @@ from typing import Any
 from results import commands
 from results.arm import AXES, IDENTITY, Arm, is_gap, shared_by, value_text
 from results.flatten import CONFIG_PREFIXES
-from results.grouping import note
 from results.reference.names import MEAN_OF_SPLITS, SPLITS
 from results.stats import estimate
 from results.table import Estimate
@@ -92,7 +91,6 @@ def split_means(arms: Sequence[Arm]) -> list[SplitMean]:
         keys[id(arm)] = list(_keys(arm, split, names))
         for key in keys[id(arm)]:
             found.setdefault(key, {}).setdefault(split, []).append(arm)
-    common = _common(arms)
     means = []
     for key, family in found.items():
         first = next(iter(family.values()))[0]
@@ -101,7 +99,7 @@ def split_means(arms: Sequence[Arm]) -> list[SplitMean]:
         if len(family) == 1 and any(len(other) > 1 or key[-1] != "own" for other in rivals):
             continue
         pretrained_on = key[-1] if key[-1] in OFFICIAL[_benchmark(first)] else ""
-        means.append(_mean(family, pretrained_on, common[str(first.first["phase"])]))
+        means.append(_mean(family, pretrained_on))
     return means
 
 
@@ -135,25 +133,21 @@ def by_seed(arm: Arm, column: str) -> dict[Key, float]:
     return {key: statistics.fmean(values) for key, values in found.items()}
 
 
-def _mean(family: _Family, pretrained_on: str, common: set[str]) -> SplitMean:
+def _mean(family: _Family, pretrained_on: str) -> SplitMean:
     splits = OFFICIAL[_benchmark(next(iter(family.values()))[0])]
     members = tuple((split, family[split][0] if len(family.get(split, ())) == 1 else None) for split in splits)
     arms = [arm for split in splits for arm in family.get(split, ())]
     first = arms[0]
     apart = {n: v for n, v in first.apart if "manifest" not in n and not n.endswith(".benchmark.split")}
     parts = [part for part in str(first.first["protocol"]).split(", ") if not part.startswith("split ")]
-    said = [(n, v) for n, v in first.told if n in apart and n != "protocol"]
-    if rest := [part for part in parts if part not in common]:
-        said.append(("protocol", ", ".join(rest)))
-    notes = [f"mean over splits {', '.join(splits)}", note(said)]
-    notes[1:1] = [f"pretraining on split {pretrained_on}"] if pretrained_on else []
+    notes = [f"mean over splits {', '.join(splits)}"]
+    notes += [f"pretraining on split {pretrained_on}"] if pretrained_on else []
     notes += [
         f"split {split} has runs on several lists of videos" for split in splits if len(family.get(split, ())) > 1
     ]
     apart["protocol"] = ", ".join([*parts, f"split {MEAN_OF_SPLITS}"])
     records = tuple(run for arm in arms for run in arm.records)
-    words = "; ".join(filter(None, notes))
-    return SplitMean(first.axes, tuple(apart.items()), records, tuple(said), first.usual, words, members, pretrained_on)
+    return SplitMean(first.axes, tuple(apart.items()), records, "; ".join(notes), members, pretrained_on)
 
 
 def _telling(arms: Sequence[Arm]) -> list[str]:
@@ -179,14 +173,6 @@ def _keys(arm: Arm, split: str, names: Sequence[str]) -> Iterator[tuple[Any, ...
     if trained == split:
         yield (*base, "own")
     yield (*base, trained)
-
-
-def _common(arms: Sequence[Arm]) -> dict[str, set[str]]:
-    """Of each phase the parts of the protocol that all its arms share, which no note repeats."""
-    texts: dict[str, set[str]] = {}
-    for arm in arms:
-        texts.setdefault(str(arm.first["phase"]), set()).add(str(arm.first["protocol"]))
-    return {phase: set.intersection(*({*text.split(", ")} for text in found)) for phase, found in texts.items()}
 
 
 def _pretraining(mean: SplitMean, lacking: set[Key]) -> list[str]:

@@ -9,11 +9,12 @@ import pandas as pd
 from results import commands
 from results.arm import EXTRA_AXES, Arm, is_gap
 from results.cells import accuracy, chance_text, labels, make_table, measured, origin, sampling, texts
-from results.grouping import NOTE_COLUMN, SPLIT, block_of, families_of, groups_of, note, of_several_codes, shown_axes
+from results.grouping import NOTE_COLUMN, SPLIT, block_of, families_of, groups_of, of_several_codes, shown_axes
 from results.runs import Runs
 from results.split_means import Key, by_seed, over_seeds
 from results.stats import estimate
 from results.table import Cell, Column, Row, Table, missing
+from results.told import Told
 
 
 def top1_per_split(source: pd.DataFrame | Runs) -> Table:
@@ -26,7 +27,10 @@ def top1_per_split(source: pd.DataFrame | Runs) -> Table:
     families = [family for family in families_of(tests) if not groups_of(list(family.values()), "top1")]
     splits = sorted({split for family in families for split in family}, key=int)
     arms = [arm for family in families for arm in family.values()]
-    extra, noted, several = shown_axes(arms), any(_note(arm) for arm in arms), of_several_codes(arms)
+    extra, told, several = shown_axes(arms), Told(arms), of_several_codes(arms)
+    # besides the videos, which differ from split to split
+    notes = {id(arm): told.note_without(arm, "manifest") for arm in arms}
+    noted = any(notes.values())
     rows = []
     for family in families:
         members = [family.get(split) for split in splits]
@@ -37,7 +41,7 @@ def top1_per_split(source: pd.DataFrame | Runs) -> Table:
         asked = [commands.row("hierarchy", first.first, split=split) for split in splits]
         cells += [accuracy(arm, "metric.top1", "videos", asked[place]) for place, arm in enumerate(members)]
         cells += [mean_over(members, asked)] if len(splits) > 1 else []
-        cells += texts([chance_text(found, "chance"), *([_note(first)] if noted else [])])
+        cells += texts([chance_text(found, "chance"), *([notes[id(first)]] if noted else [])])
         rows.append(Row(tuple(cells), block_of(first, several)))
     caption = ["Top-1 in per cent of the test videos of each official split, and the mean over these splits."]
     caption += [sampling(arms, "metric.top1", "the test videos of the split"), origin(arms)]
@@ -45,12 +49,16 @@ def top1_per_split(source: pd.DataFrame | Runs) -> Table:
     columns = labels(["benchmark", "backbone", "levels", "pretraining", *(EXTRA_AXES[axis] for axis in extra)])
     columns += [Column(name, unit="%", better="higher") for name in top1]
     columns += labels(["chance", *([NOTE_COLUMN] if noted else [])])
-    return make_table("top1_per_split", "Top-1 per split", caption, columns, rows, arms, experiment="hierarchy")
-
-
-def _note(arm: Arm) -> str:
-    """What sets a row apart besides the videos, which differ from split to split."""
-    return note((name, value) for name, value in arm.told if "manifest" not in name)
+    return make_table(
+        "top1_per_split",
+        "Top-1 per split",
+        caption,
+        columns,
+        rows,
+        arms,
+        told=told if noted else None,
+        experiment="hierarchy",
+    )
 
 
 def mean_over(arms: Sequence[Arm | None], asked: Sequence[str], column: str = "metric.top1") -> Cell:

@@ -134,7 +134,7 @@ def test_the_figures_of_the_readme_stand_in_the_committed_tables() -> None:
             found = [tuple(row[column] for column in columns) for row in csv.DictReader(file)]
         assert rows and all(tuple(row) in found for row in rows), f"README differs from results/tables/{name}.csv"
     prose = section[section.index("Read beside 50 %") :]
-    compared = ("equal_labels", "equal_steps", "pretraining_objectives", "curriculum")
+    compared = ("equal_labels", "equal_steps", "controls", "pretraining_objectives", "curriculum")
     for pattern, names in (
         (r"[+-]\d+\.\d\s\[[^]]*\]", compared),
         (r"\d\.\d{3} ± \d\.\d{3} \(n=\d\)", ("pretraining",)),

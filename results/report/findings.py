@@ -16,6 +16,7 @@ from results.predictions import right_answers
 from results.runs import Runs
 from results.settings import Varying
 from results.table import Cell, Column, Row, Table, label
+from results.told import Told
 
 NAME = "findings"
 HIGHER, LOWER, NONE, SINGLE = "higher", "lower", "no difference shown", "not judged"
@@ -41,11 +42,12 @@ Pair = tuple[str, str, str, Arm, Arm]
 def findings_table(runs: Runs) -> Table | None:
     """The pairs that there are; None without one."""
     arms = runs.arms("test")
-    pairs = sorted(_pairs(arms), key=_order) if arms else []
+    told = Told(arms)
+    pairs = sorted(_pairs(arms), key=lambda pair: _order(pair, told)) if arms else []
     alike: dict[tuple[str, ...], list[Pair]] = {}
     for pair in pairs:
         alike.setdefault(_look(pair), []).append(pair)
-    rows = [_row(pair, alike[_look(pair)]) for pair in pairs]
+    rows = [_row(pair, alike[_look(pair)], told) for pair in pairs]
     caption = (
         "Top-1 in per cent of the test videos. Difference in points, seed paired with seed; in brackets its 95 % "
         "interval, Student's t over independent pretrainings. `higher` and `lower`: the interval leaves 0 out; "
@@ -189,31 +191,31 @@ def _look(pair: Pair) -> tuple[str, ...]:
     return question, str(first["benchmark"]), str(ours["backbone"]), str(ours["levels"]), with_it, against
 
 
-def _order(pair: Pair) -> tuple[object, ...]:
+def _order(pair: Pair, told: Told) -> tuple[object, ...]:
     question, benchmark, backbone, _, with_it, against = _look(pair)
     ours, other = pair[3:]
     place = list(QUESTIONS).index(question), benchmark, ours.block, backbone
     # the usual settings first: those are what a reader asks for before any ablation
-    unusual = len(ours.usual) + len(other.usual)
-    last = sorted(_settings(ours).items()), sorted(_settings(other).items())
+    unusual = len(told.unusual(ours)) + len(told.unusual(other))
+    last = sorted(_settings(ours, told).items()), sorted(_settings(other, told).items())
     return *place, unusual, int(ours["levels"]), with_it, against, *last
 
 
-def _settings(arm: Arm) -> dict[str, str]:
+def _settings(arm: Arm, told: Told) -> dict[str, str]:
     """What may set an arm apart from another one that looks the same."""
     axes = {name.replace("_", " "): str(arm[name]) for name in ("temporal", "motion_input", "prime", "fusion_init")}
-    return axes | {NAMES.get(name, name.partition(".")[2]): value[:40] for name, value in arm.told}
+    return axes | {NAMES.get(name, name): value[:40] for name, value in (*told.identity(arm), *told.unusual(arm))}
 
 
-def _row(pair: Pair, alike: Sequence[Pair]) -> Row:
+def _row(pair: Pair, alike: Sequence[Pair], told: Told) -> Row:
     """alike: the pairs that look the same, itself among them; what they differ in is said then."""
     *_, ours, other = pair
     cell = difference_cell(ours, ((pair[2],), other), right_answers)
     top1 = [accuracy(arm, "metric.top1", "videos") for arm in (ours, other)]
     names = list(_look(pair))
     for place, column in ((4, 3), (5, 4)):
-        found = [_settings(one[column]) for one in alike]  # type: ignore[arg-type]
-        own = _settings(pair[column])  # type: ignore[arg-type]
+        found = [_settings(one[column], told) for one in alike]  # type: ignore[arg-type]
+        own = _settings(pair[column], told)  # type: ignore[arg-type]
         keys = [key for key in own if len({one.get(key, "") for one in found}) > 1]
         names[place] = ", ".join([names[place], *(f"{key} {own[key]}" for key in keys)])
     # the block names the code of the runs

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from results.flatten import NOT_READ, flat, phase_configs
-from results.grouping import most
+from results.told import most
 
 Record = Mapping[str, Any]
 

@@ -13,7 +13,7 @@ from results import equivalent
 from results.collect import collect
 from results.make_tables import COMMITTED, main, make_tables
 from results.reference import load
-from results.tables import all_tables
+from results.tables import all_tables, main_tables
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -250,3 +250,10 @@ def test_thresholds_come_from_a_file(grid: Path, capsys: pytest.CaptureFixture[s
     assert main(arguments) == 2 and "tolerance='much'" in capsys.readouterr().err
     other.write_bytes(b"\xff\xfe")
     assert main(arguments) == 2 and f"{other} cannot be read" in capsys.readouterr().err
+
+
+def test_rows_of_runs_that_have_not_begun_are_printed(tmp_path: Path) -> None:
+    expected = [{"backbone": "resnet18", "levels": 1, "pretraining": "progressive"}]
+    (table,) = main_tables(all_tables(collect(tmp_path), expected=expected))
+    assert table.name == "levels_by_backbone" and table.rows[0].cells[-2].kind == "missing"
+    assert main_tables(all_tables(collect(tmp_path))) == []

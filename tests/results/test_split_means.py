@@ -142,7 +142,7 @@ def test_lists_of_videos_that_may_belong_to_other_ones_are_not_mixed(make: Any, 
         record["data"]["manifest_sha256"] = {"train": "c" * 64, "test": "d" * 64}
     (mean,) = means(frame_of(*chains, again))
     assert dict(mean.members)["2"] is None and mean.estimate("metric.top1")[0] is None
-    assert mean.command("metric.top1") == "" and "split 2 has runs on several lists of videos" in mean.note
+    assert mean.command("metric.top1") == "" and "split 2 has runs on several lists of videos" in mean.prefix
 
 
 def test_seeds_that_share_a_pretraining_count_once(make: Any, frame_of: FrameOf) -> None:
@@ -168,7 +168,7 @@ def test_what_was_pretrained_on_one_split_is_not_mixed_with_what_was_pretrained_
     estimates = {mean.pretrained_on: mean.estimate("metric.top1") for mean in found}
     assert {name: round(figure.mean, 1) for name, (figure, _) in estimates.items()} == {"": 51.7, "1": 75.8}
     assert set(estimates["1"][1]) == ids_of(own[:2]) | ids_of(shared)
-    assert all("pretraining on split 1" in mean.note for mean in found if mean.pretrained_on)
+    assert all("pretraining on split 1" in mean.prefix for mean in found if mean.pretrained_on)
     arms = Runs(frame_of()).arms("test")
     (alone,) = split_means([arm for arm in arms if split_of(arm) == "1"])  # which may still become either
     assert alone.pretrained_on == "" and len(alone.records) == 2

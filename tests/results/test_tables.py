@@ -1,5 +1,4 @@
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -322,10 +321,3 @@ def test_runs_that_start_from_two_files_are_two_rows(make: Any, frame_of: FrameO
                     config["init"] = "run"
     rows = rows_of(levels_by_backbone(frame_of(*chains)))
     assert sorted(row["pretraining"] for row in rows) == ["file aaaaaaaa", "file bbbbbbbb"]
-
-
-def test_rows_of_runs_that_have_not_begun_are_printed(tmp_path: Path) -> None:
-    expected = [{"backbone": "resnet18", "levels": 1, "pretraining": "progressive"}]
-    (table,) = main_tables(all_tables(collect(tmp_path), expected=expected))
-    assert table.name == "levels_by_backbone" and table.rows[0].cells[-2].kind == "missing"
-    assert main_tables(all_tables(collect(tmp_path))) == []

@@ -1,0 +1,172 @@
+"""What the rows of a table say of themselves besides their labels: the column `kept apart by` and its footnotes.
+
+A row tells what makes it incomparable with other rows (:data:`results.arm.IDENTITY`), and of the settings in which
+comparable rows of the table differ those in which it is not as most of them are. What most have stands below the table:
+so the rows of a study with a dozen ablations can be read, and a row that is silent can be relied on.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
+
+from results.arm import IDENTITY, Arm, Run, is_gap, value_text
+from results.flatten import CONFIG_PREFIXES
+from results.grouping import NOTE_COLUMN, differing
+from results.settings import is_setting
+from results.table import NOT_APPLICABLE
+
+AXIS_KEYS = (
+    *("model.backbone.name", "model.levels", "curriculum.steps_per_level", "model.temporal.mode", "model.motion.input"),
+    *("model.motion.prime", "model.motion.pairing", "model.fusion.init", "features.source", "features.pool", "init"),
+)
+"""Settings that follow from axes."""
+_HASHES = ("manifest_test", "manifest_train", "pretrain_manifest", "fingerprints")
+Pairs = tuple[tuple[str, str], ...]
+"""(column, value), ready to be read."""
+
+
+class Told:
+    """Of the arms of one table. `without`: keys that its labels tell; `label`: those labels, where they are no axes."""
+
+    def __init__(
+        self,
+        arms: Sequence[Arm],
+        without: Collection[str] = (),
+        label: Callable[[Run], Hashable] = lambda run: None,
+    ) -> None:
+        self._arms = arms  # ids are those of living objects
+        self._common = _common(arms)
+        names = sorted(name for name in _varying(arms) if _key(name) not in without)
+        values = {id(arm): _values(arm.first, names) for arm in arms}
+        self._usual = {name: most(found[name] for found in values.values() if name in found) for name in names}
+        self._unusual: dict[int, Pairs] = {}
+        for arm in arms:
+            pairs = values[id(arm)].items()
+            self._unusual[id(arm)] = tuple(pair for pair in pairs if pair[1] != self._usual[pair[0]])
+        self._tell_apart(arms, label)
+        self._notes = {id(arm): self._note(arm) for arm in arms}
+
+    def _tell_apart(self, arms: Sequence[Arm], label: Callable[[Run], Hashable]) -> None:
+        """Arms that still look alike tell everything in which they differ: one has a phase that the other has not, or
+        it stands in a label that has no room for it."""
+        looks: dict[tuple[object, ...], list[Arm]] = {}
+        for arm in {id(arm): arm for arm in arms}.values():
+            looks.setdefault((arm.first["phase"], arm.axes, label(arm.first), self._note(arm)), []).append(arm)
+        for alike in looks.values():
+            if len(alike) == 1:
+                continue
+            for name in sorted({name for arm in alike for name, _ in arm.apart if name not in IDENTITY}):
+                found = {id(arm): value_text(arm.first.get(name)) or NOT_APPLICABLE for arm in alike}
+                if len(set(found.values())) > 1:
+                    for arm in alike:
+                        known = [pair for pair in self._unusual[id(arm)] if pair[0] != name]
+                        self._unusual[id(arm)] = (*known, (name, found[id(arm)]))
+
+    def __bool__(self) -> bool:
+        """Whether there is anything to tell."""
+        return any(self._notes.values())
+
+    def note(self, arm: Arm) -> str:
+        return self._notes[id(arm)]
+
+    def unusual(self, arm: Arm) -> Pairs:
+        """The settings in which the arm is not as most are."""
+        return self._unusual[id(arm)]
+
+    def identity(self, arm: Arm, but: str = "") -> Pairs:
+        """What makes it incomparable: hashes shortened, of a protocol what others have not; `but`: a part of the names
+        that are left out."""
+        found = []
+        for name, value in arm.apart:
+            if name not in IDENTITY or (but and but in name):
+                continue
+            if name in _HASHES:
+                value = "+".join(part[:8] for part in value.split("+")) or "the same as for training"
+            elif name == "protocol":
+                common = self._common[str(arm.first["phase"])]
+                rest = [part for part in value.split(", ") if part not in common and not part.startswith("split mean(")]
+                if not rest and arm.prefix:
+                    continue
+                value = ", ".join(rest) or "without more"
+            found.append((name, value))
+        return tuple(found)
+
+    def _note(self, arm: Arm, but: str = "") -> str:
+        told = [f"{IDENTITY[name]} {value}" for name, value in self.identity(arm, but)]
+        return "; ".join(filter(None, [arm.prefix, *told, settings_text(self.unusual(arm), arm.first)]))
+
+    def note_without(self, arm: Arm, part: str) -> str:
+        """The note without what has `part` in its name."""
+        return self._note(arm, part)
+
+    @property
+    def footnotes(self) -> list[str]:
+        """True of every row that is silent."""
+        found = []
+        if self:
+            found.append(f"Rows that differ in what the column `{NOTE_COLUMN}` names are never averaged.")
+        told = {name for pairs in self._unusual.values() for name, _ in pairs if self._usual.get(name)}
+        if told:
+            usual = "; ".join(f"{name}={self._usual[name]}" for name in sorted(told))
+            found.append(f"Where it says nothing of it: {usual}.")
+        return found
+
+
+def most(values: Iterable[str]) -> str:
+    """The value of most; '' = of two values neither is more usual."""
+    counts = Counter(values).most_common(2)
+    return "" if not counts or [count for _, count in counts] == [counts[0][1]] * 2 else counts[0][0]
+
+
+def settings_text(pairs: Pairs, run: Run) -> str:
+    """One entry for each key and value: without phases where all phases of the run that have the key have the value."""
+    shared: dict[tuple[str, str], list[str]] = {}
+    for name, value in pairs:
+        phase, _, key = name.partition(".")
+        shared.setdefault((key, value), []).append(phase)
+    parts = []
+    for (key, value), phases in shared.items():
+        having = [prefix[:-1] for prefix in CONFIG_PREFIXES if f"{prefix}{key}" in run]
+        everywhere = len(phases) > 1 and set(having) == set(phases)
+        parts.append(f"{key}={value}" if everywhere else f"{'/'.join(phases)}.{key}={value}")
+    return "; ".join(parts)
+
+
+def _varying(arms: Sequence[Arm]) -> set[str]:
+    """The settings in which comparable arms differ."""
+    blocks: dict[tuple[object, ...], list[Arm]] = {}
+    for arm in arms:
+        # not by its block, which knows of what differs where it was found: splits are looked for one by one
+        comparable = (arm.first["phase"], *(value_text(arm.first.get(name)) for name in IDENTITY))
+        blocks.setdefault(comparable, []).append(arm)
+    found: set[str] = set()
+    for members in blocks.values():
+        firsts = [arm.first for arm in members]
+        settings = sorted(name for name in set[str]().union(*firsts) if is_setting(name))
+        found |= differing(firsts, settings)
+        found |= {name for arm in members for name, _ in arm.apart if name not in IDENTITY}
+    return {name for name in found if not _of_an_axis(name)}
+
+
+def _of_an_axis(name: str) -> bool:
+    return any(f"{_key(name)}.".startswith(f"{owned}.") for owned in AXIS_KEYS)
+
+
+def _key(name: str) -> str:
+    return name.partition(".")[2]
+
+
+def _values(run: Run, names: Sequence[str]) -> dict[str, str]:
+    """Of the settings of phases that the run or what it was made from has."""
+    has = {prefix: not is_gap(run.get(f"{prefix}benchmark.name")) for prefix in CONFIG_PREFIXES}
+    known = [name for name in names if has.get(f"{name.partition('.')[0]}.")]
+    return {name: value_text(run.get(name)) or NOT_APPLICABLE for name in known}
+
+
+def _common(arms: Sequence[Arm]) -> Mapping[str, set[str]]:
+    """Of each phase the parts of the protocol that all its arms share, which no note repeats."""
+    texts: dict[str, set[str]] = {}
+    for arm in arms:
+        texts.setdefault(str(arm.first["phase"]), set()).add(value_text(arm.first["protocol"]))
+    return {phase: set.intersection(*({*text.split(", ")} for text in found)) for phase, found in texts.items()}
