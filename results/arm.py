@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Hashable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
+from results.flatten import CONFIG_PREFIXES
 from results.stats import estimate
 from results.table import Estimate
 
@@ -36,6 +37,15 @@ AXES = ("levels", "pretraining", "backbone", *EXTRA_AXES)
 CONTROLS = {"motion_input": "static", "pairing": "lookahead (target visible)"}
 """What is not the method but a control of it: no printed figure is ours to reproduce with it unless it says so."""
 
+MOTION_KEYS = ("model.motion", "model.fusion")
+"""Settings that mean nothing for a plain backbone."""
+AXIS_KEYS = (
+    *("model.backbone.name", "model.levels", "curriculum.steps_per_level", "model.temporal.mode", "model.motion.input"),
+    *("model.motion.prime", "model.motion.pairing", "model.fusion.init", "features.source", "features.pool", "init"),
+)
+"""Settings that follow from axes."""
+_NEVER = ("init", "seed", "objective")
+"""Keys of a fine-tuning that follow from others: where it starts from, and an objective that it does not use."""
 Run = Mapping[str, Any]
 """A row of the frame; columns that it has no value for may be missing."""
 
@@ -49,6 +59,8 @@ class Arm:
     """(column, value) of all that varies in the table besides the axes."""
     records: tuple[Run, ...]
     """The rows of its runs in the frame, in the order of their ids."""
+    varying: tuple[str, ...] = ()
+    """The settings in which any of the arms differ that it was found with, whatever axis they follow from."""
     prefix: str = ""
     """What a row of it says first, before all that sets it apart from others."""
 
@@ -74,6 +86,16 @@ class Arm:
     def block(self) -> tuple[str, ...]:
         """Arms of different blocks are not comparable at all."""
         return tuple(value for name, value in self.apart if name in IDENTITY)
+
+    @cached_property
+    def comparable(self) -> tuple[str, ...]:
+        """What other arms must have in common with it to be comparable, wherever they were found."""
+        return (self.first["phase"], *(value_text(self.first.get(name)) for name in IDENTITY))
+
+    @cached_property
+    def settings(self) -> dict[str, str]:
+        """Of :attr:`varying`, the values."""
+        return {name: value_text(value) for name in self.varying if not is_gap(value := self.first.get(name))}
 
     @property
     def apart_text(self) -> str:
@@ -136,6 +158,27 @@ class Arm:
     @cached_property
     def _group_columns(self) -> list[str]:
         return [name for name in set[str]().union(*self.records) if name.startswith("group.")]
+
+
+@lru_cache(maxsize=10_000)
+def is_setting(name: str) -> bool:
+    """Whether a column of the frame is something that is set for a run and matters to its results."""
+    if name in IDENTITY or name == "weights":
+        return True
+    if not name.startswith(CONFIG_PREFIXES):
+        return False
+    phase, _, key = name.partition(".")
+    if phase == "finetune" and (key.startswith("model.") or key.split(".")[0] in _NEVER):
+        return False  # the test's model is the fine-tuned one
+    return not (phase == "pretrain" and key.startswith(("model.backbone", "model.levels", *MOTION_KEYS)))
+
+
+@lru_cache(maxsize=10_000)
+def is_told(name: str) -> bool:
+    """Whether a row must tell the setting where it is unusual: not what makes it incomparable, which it tells anyway,
+    nor what follows from axes."""
+    key = f"{name.partition('.')[2]}."
+    return key != "." and is_setting(name) and not any(key.startswith(f"{owned}.") for owned in AXIS_KEYS)
 
 
 def is_gap(value: Any) -> bool:

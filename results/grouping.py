@@ -8,10 +8,11 @@ that would otherwise share a cell. What a row says of the last two: :mod:`result
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
-from results.arm import AXES, EXTRA_AXES, IDENTITY, Arm, Run, value_text
+from results.arm import AXES, EXTRA_AXES, IDENTITY, Arm, Run, is_told, value_text
 from results.flatten import CONFIG_PREFIXES
 
 TIERS = ("direction", "change", "order", "relation")
@@ -33,17 +34,28 @@ def arms_of(runs: Iterable[Run]) -> list[Arm]:
     identity = [name for name in IDENTITY if len({value_text(run.get(name)) for run in rows}) > 1]
     # several manifests, protocols or profiles bring their own configuration values: compare only inside a cell
     config = sorted(name for name in set[str]().union(*rows) if name.startswith(CONFIG_PREFIXES))
-    varying = sorted({name for cell in _split(rows, [*AXES, *IDENTITY]) for name in differing(cell, config)})
+    varying = sorted({name for cell in _split(rows, [*AXES, *IDENTITY]) for name in _differing(cell, config)})
     arms = []
     for members in _split(rows, [*AXES, *IDENTITY, *varying]):
         first = members[0]
         axes = tuple((name, first.get(name)) for name in AXES)
         apart = tuple((name, value_text(first.get(name))) for name in (*identity, *varying))
         arms.append(Arm(axes, apart, tuple(members)))
-    return sorted(arms, key=_order)
+    told = _told([arm.first for arm in arms])
+    return sorted((replace(arm, varying=told) for arm in arms), key=_order)
 
 
-def differing(cell: Sequence[Run], config: Sequence[str]) -> set[str]:
+def _told(firsts: Sequence[Run]) -> tuple[str, ...]:
+    """The settings in which some of the runs differ, but for those that follow from axes."""
+    found = []
+    for name in sorted(name for name in set[str]().union(*firsts) if is_told(name)):
+        values = [run.get(name) for run in firsts]
+        if any(value != values[0] for value in values) and len(set(map(value_text, values))) > 1:
+            found.append(name)
+    return tuple(found)
+
+
+def _differing(cell: Sequence[Run], config: Sequence[str]) -> set[str]:
     """Those of `config` in which the runs of a cell are not all the same; a gap is a value."""
     found: set[str] = set()
     first = list(map(cell[0].get, config))

@@ -11,14 +11,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from results.arm import IDENTITY, Arm, value_text
-from results.flatten import CONFIG_PREFIXES
+from results.arm import IDENTITY, MOTION_KEYS, Arm, is_setting, value_text
 
 Label = tuple[str, ...]
 Settings = frozenset[tuple[str, str]]
-_MOTION = ("model.motion", "model.fusion")
-_NEVER = ("init", "seed", "objective")
-"""Keys of a fine-tuning that follow from others: where it starts from, and an objective that it does not use."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +74,7 @@ class Varying:
             elif phase == "pretrain":
                 scope = "pretraining"
             else:
-                scope = "motion" if key.startswith(_MOTION) else "base"
+                scope = "motion" if key.startswith(MOTION_KEYS) else "base"
             text = value_text(arm.first.get(name))
             found.append((scope, key, (name, text)))
         return found
@@ -136,15 +132,3 @@ def _keys_below(settings: Scoped) -> list[tuple[Any, ...]]:
         if settings.pretraining is not None:
             keys.append((settings.base, settings.motion))
     return keys
-
-
-def is_setting(name: str) -> bool:
-    """Whether a column of the frame is something that is set for a run and matters to its results."""
-    if name in IDENTITY or name == "weights":
-        return True
-    if not name.startswith(CONFIG_PREFIXES):
-        return False
-    phase, _, key = name.partition(".")
-    if phase == "finetune" and (key.startswith("model.") or key.split(".")[0] in _NEVER):
-        return False  # the test's model is the fine-tuned one
-    return not (phase == "pretrain" and key.startswith(("model.backbone", "model.levels", *_MOTION)))

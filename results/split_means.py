@@ -147,7 +147,7 @@ def _mean(family: _Family, pretrained_on: str) -> SplitMean:
     ]
     apart["protocol"] = ", ".join([*parts, f"split {MEAN_OF_SPLITS}"])
     records = tuple(run for arm in arms for run in arm.records)
-    return SplitMean(first.axes, tuple(apart.items()), records, "; ".join(notes), members, pretrained_on)
+    return SplitMean(first.axes, tuple(apart.items()), records, first.varying, "; ".join(notes), members, pretrained_on)
 
 
 def _telling(arms: Sequence[Arm]) -> list[str]:

@@ -10,17 +10,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 
-from results.arm import IDENTITY, Arm, Run, is_gap, value_text
+from results.arm import AXIS_KEYS, IDENTITY, Arm, Run, is_gap, value_text
 from results.flatten import CONFIG_PREFIXES
-from results.grouping import NOTE_COLUMN, differing
-from results.settings import is_setting
+from results.grouping import NOTE_COLUMN
 from results.table import NOT_APPLICABLE
 
-AXIS_KEYS = (
-    *("model.backbone.name", "model.levels", "curriculum.steps_per_level", "model.temporal.mode", "model.motion.input"),
-    *("model.motion.prime", "model.motion.pairing", "model.fusion.init", "features.source", "features.pool", "init"),
-)
-"""Settings that follow from axes."""
 _HASHES = ("manifest_test", "manifest_train", "pretrain_manifest", "fingerprints")
 Pairs = tuple[tuple[str, str], ...]
 """(column, value), ready to be read."""
@@ -37,22 +31,26 @@ class Told:
     ) -> None:
         self._arms = arms  # ids are those of living objects
         self._common = _common(arms)
-        names = sorted(name for name in _varying(arms) if _key(name) not in without)
-        values = {id(arm): _values(arm.first, names) for arm in arms}
-        self._usual = {name: most(found[name] for found in values.values() if name in found) for name in names}
+        names: dict[str, list[str]] = {}
+        for name in sorted(_varying(arms)):
+            phase, key = _split(name)
+            if key not in without:
+                names.setdefault(phase, []).append(name)
+        values = {id(arm): _values(arm, names) for arm in arms}
+        everything = [name for known in names.values() for name in known]
+        self._usual = {name: most(found[name] for found in values.values() if name in found) for name in everything}
         self._unusual: dict[int, Pairs] = {}
-        for arm in arms:
-            pairs = values[id(arm)].items()
-            self._unusual[id(arm)] = tuple(pair for pair in pairs if pair[1] != self._usual[pair[0]])
-        self._tell_apart(arms, label)
+        for known, found in values.items():
+            self._unusual[known] = tuple(pair for pair in found.items() if pair[1] != self._usual[pair[0]])
         self._notes = {id(arm): self._note(arm) for arm in arms}
+        self._tell_apart(arms, label)
 
     def _tell_apart(self, arms: Sequence[Arm], label: Callable[[Run], Hashable]) -> None:
         """Arms that still look alike tell everything in which they differ: one has a phase that the other has not, or
         it stands in a label that has no room for it."""
         looks: dict[tuple[object, ...], list[Arm]] = {}
         for arm in {id(arm): arm for arm in arms}.values():
-            looks.setdefault((arm.first["phase"], arm.axes, label(arm.first), self._note(arm)), []).append(arm)
+            looks.setdefault((arm.first["phase"], arm.axes, label(arm.first), self.note(arm)), []).append(arm)
         for alike in looks.values():
             if len(alike) == 1:
                 continue
@@ -62,6 +60,7 @@ class Told:
                     for arm in alike:
                         known = [pair for pair in self._unusual[id(arm)] if pair[0] != name]
                         self._unusual[id(arm)] = (*known, (name, found[id(arm)]))
+            self._notes |= {id(arm): self._note(arm) for arm in alike}
 
     def __bool__(self) -> bool:
         """Whether there is anything to tell."""
@@ -135,33 +134,40 @@ def settings_text(pairs: Pairs, run: Run) -> str:
 
 def _varying(arms: Sequence[Arm]) -> set[str]:
     """The settings in which comparable arms differ."""
-    blocks: dict[tuple[object, ...], list[Arm]] = {}
+    blocks: dict[tuple[str, ...], list[Arm]] = {}
     for arm in arms:
         # not by its block, which knows of what differs where it was found: splits are looked for one by one
-        comparable = (arm.first["phase"], *(value_text(arm.first.get(name)) for name in IDENTITY))
-        blocks.setdefault(comparable, []).append(arm)
+        blocks.setdefault(arm.comparable, []).append(arm)
     found: set[str] = set()
     for members in blocks.values():
-        firsts = [arm.first for arm in members]
-        settings = sorted(name for name in set[str]().union(*firsts) if is_setting(name))
-        found |= differing(firsts, settings)
-        found |= {name for arm in members for name, _ in arm.apart if name not in IDENTITY}
-    return {name for name in found if not _of_an_axis(name)}
+        first = members[0].settings
+        for arm in members[1:]:
+            if arm.settings != first:
+                found.update(name for name, _ in arm.settings.items() ^ first.items())
+        # where the runs of one cell differ, in what no setting of ours is
+        found.update(name for arm in members for name, _ in arm.apart if name not in IDENTITY)
+    return {name for name in found if not _follows(name)}
 
 
-def _of_an_axis(name: str) -> bool:
-    return any(f"{_key(name)}.".startswith(f"{owned}.") for owned in AXIS_KEYS)
+def _follows(name: str) -> bool:
+    return any(f"{_split(name)[1]}.".startswith(f"{owned}.") for owned in AXIS_KEYS)
 
 
-def _key(name: str) -> str:
-    return name.partition(".")[2]
+def _split(name: str) -> tuple[str, str]:
+    """(phase, key) of a column."""
+    phase, _, key = name.partition(".")
+    return phase, key
 
 
-def _values(run: Run, names: Sequence[str]) -> dict[str, str]:
-    """Of the settings of phases that the run or what it was made from has."""
-    has = {prefix: not is_gap(run.get(f"{prefix}benchmark.name")) for prefix in CONFIG_PREFIXES}
-    known = [name for name in names if has.get(f"{name.partition('.')[0]}.")]
-    return {name: value_text(run.get(name)) or NOT_APPLICABLE for name in known}
+def _values(arm: Arm, names: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """names: phase -> settings. Of phases that the arm has."""
+    settings = arm.settings
+    return {
+        name: settings[name] if name in settings else value_text(arm.first.get(name)) or NOT_APPLICABLE
+        for phase, known in names.items()
+        if not is_gap(arm.first.get(f"{phase}.benchmark.name"))  # which no configuration is without
+        for name in known
+    }
 
 
 def _common(arms: Sequence[Arm]) -> Mapping[str, set[str]]:
