@@ -101,7 +101,8 @@ def _beyond_split(arm: Arm, split: str, names: Sequence[str]) -> tuple[str, ...]
     """What arms of different splits must have in common: all but the manifests (the pretraining's too: each fold of a
     data set is pretrained on its own training videos) and the name that a split brings."""
     named = f"split {split}"
-    return tuple(value_text(value).replace(named, "split") for value in map(arm.first.get, names))
+    values = map(arm.first.get, names)
+    return tuple([v.replace(named, "split") if type(v) is str else value_text(v) for v in values])
 
 
 def of_several_codes(arms: Sequence[Arm]) -> bool:
@@ -156,5 +157,7 @@ def shown_axes(arms: Sequence[Arm]) -> list[str]:
 def _split(rows: Sequence[Run], names: Sequence[str]) -> list[list[Run]]:
     found: dict[tuple[str, ...], list[Run]] = {}
     for run in rows:
-        found.setdefault(tuple(value_text(run.get(name)) for name in names), []).append(run)
+        # most values are texts: half of the time is not to call anything for them
+        key = tuple([value if type(value) is str else value_text(value) for value in map(run.get, names)])
+        found.setdefault(key, []).append(run)
     return [found[key] for key in sorted(found)]
