@@ -76,14 +76,16 @@ def _split(clip: str, root: Path) -> Data:
     return Data(*manifests)
 
 
-@pytest.mark.parametrize("clip", ["bikes", "carphone_pristine"])
-def test_reconstruction_of_the_unseen_part_of_a_real_clip(clip: str, tmp_path: Path) -> None:
+# Where a camera hardly moves, half as many steps end between 0.91 and 0.96, the seed and the processor deciding; these
+# end at 0.73 to 0.80 (three seeds).
+@pytest.mark.parametrize(("clip", "steps"), [("bikes", 120), ("carphone_pristine", 240)])
+def test_reconstruction_of_the_unseen_part_of_a_real_clip(clip: str, steps: int, tmp_path: Path) -> None:
     run = PretrainRun(
         model=ModelConfig(backbone=BackboneConfig("resnet18"), levels=1, num_frames=6, input_size=64),
         benchmark=BenchmarkConfig(name=clip),
         sampling=SamplingConfig(num_frames=6, frame_stride=2),
         transform=TransformConfig(crop_size=64),
-        length=LengthConfig(steps=120, batch_size=8),
+        length=LengthConfig(steps=steps, batch_size=8),
         optim=OptimConfig(lr=2e-3),
         compute=ComputeConfig(precision="fp32", threads=1),  # some processors emulate bf16, eight times slower
         eval_videos=64,
