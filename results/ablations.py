@@ -29,7 +29,7 @@ class Axis:
     """Settings that the axis varies, without their phase."""
     experiment: str
     expected: tuple[tuple[Label, str], ...]
-    says: tuple[str, ...]
+    says: tuple[str, ...] = ("curriculum.name",)
     """The settings, without their phase, whose values the labels tell."""
     profile: str = ""
     """The only profile for which rows are expected, where their labels depend on it."""
@@ -137,7 +137,6 @@ DEPTH = Axis(
             for pretraining, init in (("none", "scratch"), ("progressive", "run"))
         ),
     ),
-    says=("curriculum.name",),
 )
 EQUAL_LABELS = Axis(
     "equal_labels",
@@ -150,7 +149,6 @@ EQUAL_LABELS = Axis(
     DEPTH.expected[1:],
     beside=lambda label: (label[0], "none"),
     difference="to the same levels without pretraining, after as many steps with labels",
-    says=("curriculum.name",),
 )
 EQUAL_STEPS = Axis(
     "equal_steps",
@@ -253,7 +251,6 @@ TEMPORAL = Axis(
         )
         for temporal in ("none", "shift")
     ),
-    says=("curriculum.name",),
 )
 AUXILIARY = Axis(
     "auxiliary_losses",
@@ -280,7 +277,6 @@ FUSION = Axis(
         for fusion in ("zero", "random")
         for pretraining, init in (("none", "scratch"), ("progressive", "run"))
     ),
-    says=("curriculum.name",),
 )
 CONTROLS = Axis(
     "controls",
@@ -301,7 +297,6 @@ CONTROLS = Axis(
         (("3", "none", "video", "progressive", "720"), "levels=3 init=run"),
     ),
     profile="full",
-    says=("curriculum.name",),
 )
 AXES = (
     DEPTH,

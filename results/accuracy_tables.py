@@ -32,7 +32,8 @@ Key = tuple[Any, ...]
 def levels_by_backbone(source: pd.DataFrame | Runs, expected: Iterable[Mapping[str, Any]] = ()) -> Table:
     """Top-1 of the test runs: a row for each (levels, pretraining), the backbones side by side, chance beside them.
 
-    Rows come for every combination of the levels and pretrainings found under one setting. `expected` adds rows and
+    Rows come for every combination of the levels and pretrainings found under one setting, but for pretrainings that
+    an ablation tried at some levels. `expected` adds rows and
     columns for runs that may not have begun: mappings with ``backbone`` (timm's name), ``levels``, ``pretraining``.
     """
     arms = Runs.of(source).arms("test")

@@ -36,7 +36,6 @@ EXTRA_AXES = {
 AXES = ("levels", "pretraining", "backbone", *EXTRA_AXES)
 CONTROLS = {"motion_input": "static", "pairing": "lookahead (target visible)"}
 """What is not the method but a control of it: no printed figure is ours to reproduce with it unless it says so."""
-
 MOTION_KEYS = ("model.motion", "model.fusion")
 """Settings that mean nothing for a plain backbone."""
 AXIS_KEYS = (
@@ -46,6 +45,7 @@ AXIS_KEYS = (
 """Settings that follow from axes."""
 _NEVER = ("init", "seed", "objective")
 """Keys of a fine-tuning that follow from others: where it starts from, and an objective that it does not use."""
+
 Run = Mapping[str, Any]
 """A row of the frame; columns that it has no value for may be missing."""
 
@@ -177,8 +177,13 @@ def is_setting(name: str) -> bool:
 def is_told(name: str) -> bool:
     """Whether a row must tell the setting where it is unusual: not what makes it incomparable, which it tells anyway,
     nor what follows from axes."""
+    return name.startswith(CONFIG_PREFIXES) and is_setting(name) and not follows_from_axes(name)
+
+
+@lru_cache(maxsize=10_000)
+def follows_from_axes(name: str) -> bool:
     key = f"{name.partition('.')[2]}."
-    return key != "." and is_setting(name) and not any(key.startswith(f"{owned}.") for owned in AXIS_KEYS)
+    return any(key.startswith(f"{owned}.") for owned in AXIS_KEYS)
 
 
 def is_gap(value: Any) -> bool:

@@ -27,7 +27,8 @@ Answers = Callable[[Mapping[str, Any]], Mapping[str, bool] | None]
 def backbones_table(arms: Sequence[Arm], varying: Varying, answers: Answers = right_answers) -> Table:
     """Each backbone plain and with motion: parameters, GMACs, what motion adds to both, and what it gains.
 
-    Not of controls (static input, a visible target), nor of what ablations change: they have tables of their own.
+    Not of controls (static input, a visible target): they are no method, and have a table of their own. Of blocks that
+    differ in their training, those that show no rows of their own are left out.
     """
     methods = [arm for arm in arms if not is_control(arm.first)]
     labelled = [((arm["backbone"], str(arm["levels"]), arm["pretraining"]), arm) for arm in methods]

@@ -41,11 +41,11 @@ def arms_of(runs: Iterable[Run]) -> list[Arm]:
         axes = tuple((name, first.get(name)) for name in AXES)
         apart = tuple((name, value_text(first.get(name))) for name in (*identity, *varying))
         arms.append(Arm(axes, apart, tuple(members)))
-    told = _told([arm.first for arm in arms])
-    return sorted((replace(arm, varying=told) for arm in arms), key=_order)
+    settings = _varying([arm.first for arm in arms])
+    return sorted((replace(arm, varying=settings) for arm in arms), key=_order)
 
 
-def _told(firsts: Sequence[Run]) -> tuple[str, ...]:
+def _varying(firsts: Sequence[Run]) -> tuple[str, ...]:
     """The settings in which some of the runs differ, but for those that follow from axes."""
     found = []
     for name in sorted(name for name in set[str]().union(*firsts) if is_told(name)):

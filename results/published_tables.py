@@ -42,10 +42,8 @@ SHOWN = ("method", "setting", "backbone", "frames", "pretrain", "protocol", "GFL
 
 def paper_table(arms: Sequence[Arm], references: References, thresholds: Thresholds) -> Table:
     """Every cell of the paper that our runs could be compared with, ours beside it, and the verdict."""
-    rows, matches = (
-        [],
-        [[arm for arm in arms if _is(arm, cell.ours) and _fits(arm, cell.ours)] for cell in references.paper],
-    )
+    rows = []
+    matches = [[arm for arm in arms if _is(arm, cell.ours) and _fits(arm, cell.ours)] for cell in references.paper]
     used = [arm for found in matches for arm in found]
     told = Told(used)
     for cell, found in zip(references.paper, matches, strict=True):

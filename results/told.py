@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 
-from results.arm import AXIS_KEYS, IDENTITY, Arm, Run, is_gap, value_text
+from results.arm import IDENTITY, Arm, Run, follows_from_axes, is_gap, value_text
 from results.flatten import CONFIG_PREFIXES
 from results.grouping import NOTE_COLUMN
 from results.table import NOT_APPLICABLE
@@ -21,7 +21,11 @@ Pairs = tuple[tuple[str, str], ...]
 
 
 class Told:
-    """Of the arms of one table. `without`: keys that its labels tell; `label`: those labels, where they are no axes."""
+    """Of the arms of one table.
+
+    without: what its labels tell, or nobody needs to know: keys of settings, names of :data:`results.arm.IDENTITY`.
+    label: those labels, where they are no axes.
+    """
 
     def __init__(
         self,
@@ -30,10 +34,11 @@ class Told:
         label: Callable[[Run], Hashable] = lambda run: None,
     ) -> None:
         self._arms = arms  # ids are those of living objects
+        self._without = without
         self._common = _common(arms)
         names: dict[str, list[str]] = {}
         for name in sorted(_varying(arms)):
-            phase, key = _split(name)
+            phase, _, key = name.partition(".")
             if key not in without:
                 names.setdefault(phase, []).append(name)
         values = {id(arm): _values(arm, names) for arm in arms}
@@ -73,12 +78,11 @@ class Told:
         """The settings in which the arm is not as most are."""
         return self._unusual[id(arm)]
 
-    def identity(self, arm: Arm, but: str = "") -> Pairs:
-        """What makes it incomparable: hashes shortened, of a protocol what others have not; `but`: a part of the names
-        that are left out."""
+    def identity(self, arm: Arm) -> Pairs:
+        """What makes it incomparable: hashes shortened, of a protocol what others have not."""
         found = []
         for name, value in arm.apart:
-            if name not in IDENTITY or (but and but in name):
+            if name not in IDENTITY or name in self._without:
                 continue
             if name in _HASHES:
                 value = "+".join(part[:8] for part in value.split("+")) or "the same as for training"
@@ -91,13 +95,9 @@ class Told:
             found.append((name, value))
         return tuple(found)
 
-    def _note(self, arm: Arm, but: str = "") -> str:
-        told = [f"{IDENTITY[name]} {value}" for name, value in self.identity(arm, but)]
+    def _note(self, arm: Arm) -> str:
+        told = [f"{IDENTITY[name]} {value}" for name, value in self.identity(arm)]
         return "; ".join(filter(None, [arm.prefix, *told, settings_text(self.unusual(arm), arm.first)]))
-
-    def note_without(self, arm: Arm, part: str) -> str:
-        """The note without what has `part` in its name."""
-        return self._note(arm, part)
 
     @property
     def footnotes(self) -> list[str]:
@@ -146,17 +146,7 @@ def _varying(arms: Sequence[Arm]) -> set[str]:
                 found.update(name for name, _ in arm.settings.items() ^ first.items())
         # where the runs of one cell differ, in what no setting of ours is
         found.update(name for arm in members for name, _ in arm.apart if name not in IDENTITY)
-    return {name for name in found if not _follows(name)}
-
-
-def _follows(name: str) -> bool:
-    return any(f"{_split(name)[1]}.".startswith(f"{owned}.") for owned in AXIS_KEYS)
-
-
-def _split(name: str) -> tuple[str, str]:
-    """(phase, key) of a column."""
-    phase, _, key = name.partition(".")
-    return phase, key
+    return {name for name in found if not follows_from_axes(name)}
 
 
 def _values(arm: Arm, names: Mapping[str, Sequence[str]]) -> dict[str, str]:

@@ -43,9 +43,8 @@ def curve_sections(details: Details) -> list[Chart]:
         everybody = {key: run for key, run in details.runs.items() if run.record["phase"] == phase}
         runs = {key: run for key, run in everybody.items() if run.curves.get(metric)}
         if runs:
-            names = kinds(
-                {key: run.record for key, run in everybody.items()}
-            )  # one kind looks the same in all charts of its phase
+            # one kind looks the same in all charts of its phase
+            names = kinds({key: run.record for key, run in everybody.items()})
             looks = {name: _look(place) for place, name in enumerate(sorted(set(names.values())))}
             lines = [Line(run, names[key], _scaled(run.curves[metric], factor)) for key, run in runs.items()]
             levels = {
