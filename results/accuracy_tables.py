@@ -140,7 +140,7 @@ def top1_per_tier(source: pd.DataFrame | Runs) -> Table:
             cells += [mean_over([owner.get(group) for group in groups], list(asked.values())), not_applicable()]
         else:
             cells += [accuracy(first, "metric.mean_group_top1", None), accuracy(first, "metric.top1", "videos")]
-        cells += texts(["; ".join(dict.fromkeys(filter(None, map(told.note, members))))] if told else [])
+        cells += texts([told.notes(members)] if told else [])
         rows.append(Row(tuple(cells), block_of(first, several)))
     caption = ["Top-1 in per cent of the test videos of each tier. A row `chance` holds for the rows below it."]
     if any(apart):

@@ -43,7 +43,7 @@ def self_supervised_evaluation(source: pd.DataFrame | Runs) -> Table:
         cells += [gap if retrieval is None else accuracy(retrieval, f"metric.r{k}", "videos") for k in KS]
         cells += texts(found[0].values("trained"))
         cells += [label(" / ".join(f"{int(count):,}" for count in found[0].values("cost.trained_parameters")))]
-        rows.append(Row((*cells, *texts([_note(found, told)] if told else [])), block_of(found[0], several)))
+        rows.append(Row((*cells, *texts([told.notes(found)] if told else [])), block_of(found[0], several)))
     caption = [
         "Features of a frozen network. Linear probe: top-1 in per cent of the test videos, of a linear classifier "
         "trained on the features of the training videos. R@k: per cent of the test videos with a training video of "
@@ -106,10 +106,6 @@ def _extra(arms: Sequence[Arm]) -> list[str]:
 
 def _names(arm: Arm, extra: Sequence[str]) -> list[Cell]:
     return [label(arm[axis]) for axis in ("backbone", "levels", "pretraining", *extra, *OWN)]
-
-
-def _note(arms: Sequence[Arm], told: Told) -> str:
-    return "; ".join(dict.fromkeys(filter(None, map(told.note, arms))))
 
 
 def _pairs(source: pd.DataFrame | Runs) -> list[Pair]:

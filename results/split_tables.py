@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from results import commands
-from results.arm import EXTRA_AXES, IDENTITY, Arm, is_gap
+from results.arm import EXTRA_AXES, Arm, is_gap
 from results.cells import accuracy, chance_text, labels, make_table, measured, origin, sampling, texts
 from results.grouping import NOTE_COLUMN, SPLIT, block_of, families_of, groups_of, of_several_codes, shown_axes
 from results.runs import Runs
@@ -27,8 +27,7 @@ def top1_per_split(source: pd.DataFrame | Runs) -> Table:
     families = [family for family in families_of(tests) if not groups_of(list(family.values()), "top1")]
     splits = sorted({split for family in families for split in family}, key=int)
     arms = [arm for family in families for arm in family.values()]
-    extra, several = shown_axes(arms), of_several_codes(arms)
-    told = Told(arms, [name for name in IDENTITY if "manifest" in name])  # each split has videos of its own
+    extra, told, several = shown_axes(arms), Told(arms), of_several_codes(arms)
     rows = []
     for family in families:
         members = [family.get(split) for split in splits]
@@ -39,7 +38,7 @@ def top1_per_split(source: pd.DataFrame | Runs) -> Table:
         asked = [commands.row("hierarchy", first.first, split=split) for split in splits]
         cells += [accuracy(arm, "metric.top1", "videos", asked[place]) for place, arm in enumerate(members)]
         cells += [mean_over(members, asked)] if len(splits) > 1 else []
-        cells += texts([chance_text(found, "chance"), *([told.note(first)] if told else [])])
+        cells += texts([chance_text(found, "chance"), *([told.notes(found)] if told else [])])
         rows.append(Row(tuple(cells), block_of(first, several)))
     caption = ["Top-1 in per cent of the test videos of each official split, and the mean over these splits."]
     caption += [sampling(arms, "metric.top1", "the test videos of the split"), origin(arms)]

@@ -23,7 +23,7 @@ Pairs = tuple[tuple[str, str], ...]
 class Told:
     """Of the arms of one table.
 
-    without: what its labels tell, or nobody needs to know: keys of settings, names of :data:`results.arm.IDENTITY`.
+    without: keys of settings that its labels tell.
     label: those labels, where they are no axes.
     """
 
@@ -34,7 +34,6 @@ class Told:
         label: Callable[[Run], Hashable] = lambda run: None,
     ) -> None:
         self._arms = arms  # ids are those of living objects
-        self._without = without
         self._common = _common(arms)
         names: dict[str, list[str]] = {}
         for name in sorted(_varying(arms)):
@@ -74,6 +73,10 @@ class Told:
     def note(self, arm: Arm) -> str:
         return self._notes[id(arm)]
 
+    def notes(self, arms: Iterable[Arm]) -> str:
+        """Of a row of several arms, each once."""
+        return "; ".join(dict.fromkeys(filter(None, map(self.note, arms))))
+
     def unusual(self, arm: Arm) -> Pairs:
         """The settings in which the arm is not as most are."""
         return self._unusual[id(arm)]
@@ -82,7 +85,7 @@ class Told:
         """What makes it incomparable: hashes shortened, of a protocol what others have not."""
         found = []
         for name, value in arm.apart:
-            if name not in IDENTITY or name in self._without:
+            if name not in IDENTITY:
                 continue
             if name in _HASHES:
                 value = "+".join(part[:8] for part in value.split("+")) or "the same as for training"

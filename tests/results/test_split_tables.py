@@ -82,3 +82,13 @@ def test_runs_of_one_seed_are_paired_by_the_seed_of_their_pretraining(make: Any,
     (row,) = rows_of(frame_of(*chains))
     assert [row[name].split(" ", 1)[1] for name in ("split 1", "split 2")] == ["± 6.5 (n=4)"] * 2
     assert row["mean(1,2)"].endswith(" ± 6.5 (n=4)")  # every pretraining is worth as much more on both splits
+
+
+def test_two_lists_of_videos_of_one_split_are_told(make: Any, frame_of: Callable[..., Any]) -> None:
+    chains = [on_split(make, split, 0, 50) for split in "123"]
+    other = on_split(make, "1", 1, 60)
+    for record in other.values():
+        record["data"]["manifest_sha256"] = record["data"]["manifest_sha256"] | {"test": "9" * 64}
+    table = top1_per_split(frame_of(*chains, other))
+    notes = [row.cells[-1].text for row in table.rows]
+    assert len(set(notes)) == 2 and "test videos 99999999" in notes, notes

@@ -156,3 +156,23 @@ def test_the_order_of_runs_changes_nothing(make: Any, frame_of: FrameOf) -> None
     chains = [make.runs(levels=2, seed=s, config=config) for s in (0, 1) for config in (SHORT, LONG)]
     runs = Runs(frame_of(*chains)).phase("test")
     assert arms_of(runs) == arms_of(runs[::-1])
+
+
+def test_a_row_without_a_partner_stands_in_one_block(make: Any, frame_of: FrameOf) -> None:
+    chains = [make.runs(levels=levels, pretraining=name) for levels in (1, 2) for name in ("none", "progressive")]
+    chains.append(make.runs(levels=2, config={"pretrain.eval_videos": 32}))
+    table = named("equal_labels", all_tables(frame_of(*chains)))
+    found = [(row["levels"], row["pretraining"]) for row in rows(table) if row["top-1"] != "missing"]
+    assert found == [("1", "none"), ("1", "progressive"), *[("2", "none"), ("2", "progressive")] * 2]
+
+
+def test_backbones_are_shown_again_only_for_rows_that_are_not_there(make: Any, frame_of: FrameOf) -> None:
+    """What an ablation changes about training costs no parameter; a plain row or another network is not dropped."""
+    usual = [make.runs(levels=levels, pretraining="none") for levels in (0, 1, 2)]
+    slow = {"finetune.optim.lr": 0.5}
+    fewer = [make.runs(levels=levels, pretraining="none", config=slow) for levels in (1, 2)]
+    more = make.runs(levels=3, pretraining="none", config=slow)
+    shift = [make.runs(levels=levels, pretraining="none", temporal="shift") for levels in (0, 1)]
+    assert len(named("backbones", all_tables(frame_of(*usual, *fewer))).rows) == 3
+    assert len(named("backbones", all_tables(frame_of(*shift))).rows) == 5
+    assert len(named("backbones", all_tables(frame_of(more))).rows) == 8
